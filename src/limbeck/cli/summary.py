@@ -1,0 +1,119 @@
+"""Reports as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from limbeck.config.methods import METHODS
+from limbeck.evaluation.report import Comparison, Export, Performance, Report
+
+
+def print_report(report: Report, folder: Path) -> None:
+    """Verdict, table of arms and exports, and where everything lies."""
+    console = Console(highlight=False)
+    console.print()
+    console.print(_table(report))
+    for sentence in [*report.verdict, *(f"Note: {warning}" for warning in report.warnings)]:
+        console.print(textwrap.fill(sentence, min(console.width, 100)), markup=False)
+        console.print()
+    console.print(f"report   {folder / 'report.html'}", markup=False)
+    console.print(f"student  {folder / 'student'}", markup=False)
+    console.print(f"exports  {folder / 'export'}", markup=False)
+    console.print(f"answer   limbeck predict {folder} texts.txt", markup=False)
+
+
+def print_exports(exports: Sequence[Export]) -> None:
+    """What the gate took and what it refused."""
+    table = _empty_table()
+    for export in exports:
+        _add_export(table, export)
+    Console(highlight=False).print(table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Two models side by side."""
+    console = Console(highlight=False)
+    table = _empty_table()
+    _add(table, "teacher", comparison.teacher)
+    _add(table, "student", comparison.student)
+    console.print(table)
+    kept, difference = comparison.retention, comparison.difference
+    console.print(
+        f"The student keeps {kept.value:.1%} of the teacher's {comparison.score_name} (interval "
+        f"{kept.low:.1%} to {kept.high:.1%}), {100 * difference.value:+.2f} points "
+        f"({100 * difference.low:+.2f} to {100 * difference.high:+.2f}), and answers "
+        f"{comparison.agreement:.1%} of {comparison.rows} rows as the teacher does."
+    )
+
+
+def print_methods() -> None:
+    """Every method with its needs, its cost and when to choose it."""
+    console = Console(highlight=False)
+    for method in METHODS:
+        console.print(f"[bold]{method.name}[/bold]  {method.summary}")
+        for label, text in (
+            ("needs", method.needs),
+            ("costs", method.cost),
+            ("choose", method.choose_when),
+        ):
+            console.print(f"  {label:<7} {text}", markup=False)
+    console.print("\nUse one with: limbeck distill --method NAME …", markup=False)
+
+
+def _table(report: Report) -> Table:
+    table = _empty_table()
+    _add(table, "teacher", report.teacher)
+    _add(table, "student", report.student)
+    for name, arm in report.arms.items():
+        _add(table, name.replace("_", " "), arm)
+    for export in report.exports:
+        _add_export(table, export)
+    return table
+
+
+def _empty_table() -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for title in ("score", "interval", "p50 ms", "p95 ms", "texts/s", "MB", "memory MB"):
+        table.add_column(title, justify="right")
+    table.add_column("gate")
+    return table
+
+
+def _add(table: Table, name: str, shown: Performance) -> None:
+    table.add_row(
+        name,
+        f"{shown.score.value:.4f}",
+        f"{shown.score.low:.3f}–{shown.score.high:.3f}",
+        _number(shown.latency_ms_p50, 2),
+        _number(shown.latency_ms_p95, 2),
+        _number(shown.texts_per_s, 0),
+        _number(shown.size_mb, 1),
+        _number(shown.peak_memory_mb, 0),
+        "",
+    )
+
+
+def _add_export(table: Table, export: Export) -> None:
+    score = export.score
+    table.add_row(
+        f"  {export.name}",
+        f"{score.value:.4f}" if score else "",
+        f"{score.low:.3f}–{score.high:.3f}" if score else "",
+        _number(export.latency_ms_p50, 2),
+        _number(export.latency_ms_p95, 2),
+        _number(export.texts_per_s, 0),
+        _number(export.size_mb, 1),
+        _number(export.peak_memory_mb, 0),
+        "accepted" if export.accepted else f"refused: {export.reason}",
+        style=None if export.accepted else "dim",
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

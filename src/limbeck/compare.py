@@ -1,0 +1,129 @@
+"""Measures finished models without a run: `limbeck evaluate` and `limbeck export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.data.labels import encode_labels, label_names
+from limbeck.data.read import read_rows
+from limbeck.data.texts import UNLABELLED, Texts, gather
+from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
+from limbeck.evaluation.measure import Contender, measure, performance, span
+from limbeck.evaluation.quality import agreement
+from limbeck.evaluation.report import Comparison, Export
+from limbeck.export.gate import close_gate, judge, variant_contenders
+from limbeck.export.onnx_files import export_variants
+from limbeck.runtime.transformers_model import from_folder
+from limbeck.student.plan import Counts, count_parameters
+from limbeck.tasks import classification
+from limbeck.teacher.load import Checkpoint, check_single_label, look_at
+from limbeck.training.machine import choose, threads
+
+
+def compare(recipe: Recipe, student: str) -> Comparison:
+    """The recipe's teacher and any student on the labelled rows of `data.train`.
+
+    Raises:
+        TeacherError: If the two do not tell the same classes apart in the same order.
+    """
+    teacher = look_at(recipe.teacher)
+    other = look_at(TeacherConfig(path=student), role="student")
+    if teacher.labels != other.labels:
+        raise TeacherError(
+            student,
+            f"its classes are {other.labels[:8]}, the teacher's are {teacher.labels[:8]}: their "
+            "answers cannot be compared",
+            "Compare models with the same class names in the same order (config.json, id2label).",
+        )
+    rows, labels, names = _rows(recipe, teacher)
+    with threads(choose(recipe.training).threads):
+        contenders = [
+            _served("teacher", teacher, recipe.data.max_tokens),
+            _served("student", other, recipe.data.max_tokens),
+        ]
+        measured = measure(
+            contenders,
+            rows,
+            labels,
+            config=recipe.evaluation,
+            max_tokens=recipe.data.max_tokens,
+            seed=recipe.seed,
+        )
+    shown = [performance(one, measured, labels, names) for one in contenders]
+    return Comparison(
+        score_name=classification.SCORE_NAME,
+        rows=len(rows),
+        teacher=shown[0],
+        student=shown[1],
+        retention=span(measured.resamples.ratio("student", "teacher")),
+        agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
+        difference=span(measured.resamples.difference("student", "teacher")),
+    )
+
+
+def export_gated(recipe: Recipe, output: Path) -> list[Export]:
+    """Export the recipe's teacher (any classifier) into `output`, each variant through the gate.
+
+    Raises:
+        OutputError: If `output` holds something already.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise OutputError(
+            str(output), "this folder holds something already", "Choose a new folder."
+        )
+    model = look_at(recipe.teacher, role="model")
+    rows, labels, _ = _rows(recipe, model)
+    with threads(choose(recipe.training).threads):
+        served = _served("student", model, recipe.data.max_tokens)
+        variants = export_variants(
+            model.path, output, max_tokens=recipe.data.max_tokens, clean=recipe.data.clean
+        )
+        contenders = [served, *variant_contenders(variants, _counts(model))]
+        measured = measure(
+            contenders,
+            rows,
+            labels,
+            config=recipe.evaluation,
+            max_tokens=recipe.data.max_tokens,
+            seed=recipe.seed,
+        )
+    exports = judge(variants, measured, parameters=served.parameters, config=recipe.export)
+    close_gate(output, exports, recipe.export)
+    return exports
+
+
+def _served(name: str, checkpoint: Checkpoint, max_tokens: int) -> Contender:
+    counts = _counts(checkpoint)
+    return Contender(
+        name=name,
+        runtime="transformers",
+        answerer=from_folder(checkpoint.path, max_tokens=max_tokens),
+        place=checkpoint.path,
+        size_mb=counts.float32_mb,
+        parameters=counts.parameters,
+        encoder_parameters=counts.encoder_parameters,
+    )
+
+
+def _counts(checkpoint: Checkpoint) -> Counts:
+    return count_parameters(checkpoint.config, checkpoint)
+
+
+def _rows(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Texts, np.ndarray, list[str]]:
+    check_single_label(checkpoint)
+    source = recipe.data.train
+    if source is None:
+        raise RecipeError("--test", "this is missing", "Name a file of labelled rows.")
+    rows = gather("test", read_rows(source), source, recipe.data, labels=True)
+    names = label_names(recipe.data.labels, checkpoint.labels)
+    labels = encode_labels(rows, names, source=source)
+    if (labels == UNLABELLED).any():
+        raise DataError(
+            source,
+            f"{int((labels == UNLABELLED).sum())} of {len(rows)} rows have no label",
+            "Every row that is judged needs one; check --label-column.",
+        )
+    return rows, labels, names

@@ -1,0 +1,201 @@
+"""Reads recipes: YAML files, ``--set a.b=c`` and ``layers=3 from=1,3,5``, with clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from limbeck.config.recipe import Recipe, StudentConfig
+from limbeck.errors import RecipeError, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read by the safe loader."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(
+            str(path), "there is no such file", "Name a recipe that exists; recipes/ holds some."
+        ) from None
+    except IsADirectoryError:
+        raise RecipeError(
+            str(path), "this is a folder", "Name the recipe file in it, such as recipe.yaml."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(
+            str(path), f"this is not YAML: {reason}", "Mend the place that it names."
+        ) from None
+    if not isinstance(content, dict):
+        raise RecipeError(
+            str(path),
+            f"a recipe is a mapping of keys, this is {type(content).__name__}",
+            "Start from a file in recipes/.",
+        )
+    return content
+
+
+def load_recipe(
+    path: Path | None, settings: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> Recipe:
+    """A checked recipe from a file (or from nothing), then values, then ``a.b=c`` settings.
+
+    Args:
+        path: A YAML file; relative paths inside it are relative to the working directory.
+        settings: ``key.path=value`` texts, the value read as YAML. Lists take indices.
+        values: Dotted keys and ready values, set before `settings`; None values are left out.
+
+    Raises:
+        RecipeError: For a file, key or value that is wrong, naming the nearest right one.
+    """
+    tree = read_yaml(path) if path else {}
+    source = str(path) if path else "command line"
+    for key, value in (values or {}).items():
+        if value is not None:
+            set_dotted(tree, key, value, source)
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(
+                f"--set {text}", "there is no '='", "Write --set training.epochs=5, for example."
+            )
+        set_dotted(tree, key.strip(), yaml.safe_load(value), f"--set {text}")
+    return checked(Recipe, tree, source)
+
+
+def set_dotted(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Set ``tree[a][b]`` for the key ``a.b``, making what is missing on the way."""
+    *way, last = key.split(".")
+    node: Any = tree
+    for position, part in enumerate(way):
+        if isinstance(node, list):
+            node = _item(node, part, source)
+            continue
+        following = node.get(part)
+        if isinstance(following, str) and part in ("teacher", "base") and position == 0:
+            following = {"path": following}
+            node[part] = following
+        if following is None:
+            following = {}
+            node[part] = following
+        if not isinstance(following, dict | list):
+            raise RecipeError(
+                source, f"{part} is {following!r}, not a group of keys", f"Set {part} itself."
+            )
+        node = following
+    if isinstance(node, list):
+        index = _index(node, last, source)
+        node[index] = value
+    else:
+        node[last] = value
+
+
+def _index(items: list[Any], part: str, source: str) -> int:
+    if not part.isdigit() or int(part) >= len(items):
+        raise RecipeError(
+            source, f"{part!r} is no place in a list of {len(items)}", f"Use 0 to {len(items) - 1}."
+        )
+    return int(part)
+
+
+def _item(items: list[Any], part: str, source: str) -> Any:
+    return items[_index(items, part, source)]
+
+
+def student_from_text(text: str) -> dict[str, Any]:
+    """``"layers=3 from=1,3,5 vocabulary=trim"`` as the keys of `student`."""
+    found: dict[str, Any] = {}
+    allowed = _keys(StudentConfig)
+    for part in text.split():
+        key, equals, value = part.partition("=")
+        if key not in allowed or not equals:
+            raise RecipeError(
+                f"--student {text}",
+                f"{part!r} is not understood.{nearest(key, allowed)}",
+                f"Write key=value pairs of {', '.join(allowed)}; for example layers=3.",
+            )
+        found[key] = value if key in ("from", "shape", "checkpoint") else yaml.safe_load(value)
+    return found
+
+
+def checked(model: type[Model], tree: Mapping[str, Any], source: str) -> Model:
+    """`tree` as a `model`, or a RecipeError that names the first wrong key."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise _as_recipe_error(error, model, source) from None
+
+
+def _as_recipe_error(error: ValidationError, model: type[BaseModel], source: str) -> RecipeError:
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    where = f"{source}, {_dotted(location)}" if location else source
+    if first["type"] == "extra_forbidden":
+        siblings = _siblings(model, location)
+        hint = nearest(str(location[-1]), siblings)
+        return RecipeError(
+            where,
+            f"there is no key {location[-1]!r} here.{hint}",
+            f"Allowed are {', '.join(siblings)}." if siblings else "Delete it.",
+        )
+    if first["type"] == "missing":
+        return RecipeError(where, "this is missing", f"Give {_dotted(location)}.")
+    message = first["msg"].removeprefix("Value error, ")
+    found = repr(first["input"])
+    shown = f", found {found}" if len(found) < 80 and first["type"] != "value_error" else ""
+    others = error.error_count() - 1
+    more = f" ({others} more keys are wrong.)" if others else ""
+    return RecipeError(where, f"{message}{shown}", f"Mend this key.{more}")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    text = ""
+    kinds = {"hard", "logits", "hidden"}
+    for position, part in enumerate(location):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif position and isinstance(location[position - 1], int) and part in kinds:
+            continue  # the tag of a term, which is no key of the file
+        else:
+            text += f".{part}" if text else str(part)
+    return text
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in location[:-1]:
+        if isinstance(part, int):
+            return _term_keys(str(location[location.index(part) + 1]))
+        field = current.model_fields.get(part)
+        if field is None:
+            return []
+        if part == "terms":
+            continue
+        current = field.annotation
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            return []
+    return _keys(current)
+
+
+def _term_keys(kind: str) -> list[str]:
+    from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
+
+    models = {"hard": HardTerm, "logits": LogitsTerm, "hidden": HiddenTerm}
+    return _keys(models[kind]) if kind in models else []
+
+
+def dump_recipe(recipe: BaseModel, header: str) -> str:
+    """The recipe as YAML with every default written out, under a comment."""
+    tree = recipe.model_dump(mode="json", by_alias=True)
+    comment = "".join(f"# {line}\n" for line in header.splitlines())
+    return comment + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,316 @@
+"""The recipe of a run: every choice and every default, in one typed tree.
+
+Field descriptions are the documentation of the keys; `docs/recipe.md` is written from them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from limbeck.config.methods import METHODS, method_names
+from limbeck.config.shapes import SHAPES
+from limbeck.config.terms import HardTerm, Strict, Term
+from limbeck.errors import nearest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TeacherConfig(Strict):
+    """The model that answers."""
+
+    path: str = Field(description="A folder that transformers can load, or a hub name.")
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Run code that the checkpoint brings along. Off unless you trust it.",
+    )
+
+
+class CleanConfig(Strict):
+    """Cleaning of texts: applied before the teacher sees them, and again at prediction."""
+
+    unicode: bool = Field(
+        default=False, description="NFKC, curly quotes and mojibake mended by ftfy."
+    )
+    html: bool = Field(default=False, description="Tags dropped, entities decoded.")
+    control: bool = Field(default=False, description="Control and zero-width characters dropped.")
+    white_space: bool = Field(default=False, description="Runs of white space made one space.")
+
+
+class DataConfig(Strict):
+    """The texts: CSV, TSV, JSONL, Parquet, a folder of a saved dataset, or a hub name."""
+
+    train: str | None = Field(
+        default=None, description="Labelled rows; rows with no label are welcome."
+    )
+    unlabelled: tuple[str, ...] = Field(
+        default=(), description="More texts for the soft terms alone; a label column is not read."
+    )
+    validation: str | None = Field(
+        default=None, description="Rows that choose the best state; without it a share of train."
+    )
+    test: str | None = Field(
+        default=None,
+        description="Rows that are only reported; without it validation is, with a warning.",
+    )
+    text_column: str | None = Field(
+        default=None, description="Found (text, sentence, …) when not given."
+    )
+    label_column: str | None = Field(default=None, description="Found (label, …) when not given.")
+    labels: tuple[str, ...] | None = Field(
+        default=None,
+        description="Label names in the order of the integer labels, to check the teacher's.",
+    )
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Stratified share of train taken when there is no validation file."
+    )
+    max_tokens: Annotated[int, Field(ge=4)] = Field(
+        default=128, description="Texts are cut to this many tokens, or to what the teacher takes."
+    )
+    clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
+
+    @field_validator("unlabelled", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class KnowledgeConfig(Strict):
+    """What the teacher said, and where it is kept."""
+
+    folder: str = Field(
+        default="knowledge", description="Shared by all runs; addressed by content."
+    )
+    source: Literal["recorded", "live"] = Field(
+        default="recorded", description="live asks the teacher anew in every step: slower, no disk."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="float32",
+        description="Arithmetic of the recording. auto takes bfloat16 where it is faster here and "
+        "moves no logit of a sample by more than logit_tolerance.",
+    )
+    logit_tolerance: PositiveFloat = Field(
+        default=0.1, description="Largest move that auto accepts."
+    )
+    shard_rows: PositiveInt = Field(default=8192, description="Rows a shard: what a kill can cost.")
+
+
+class StudentConfig(Strict):
+    """The model to make: cut out of the teacher unless it says otherwise."""
+
+    shape: str | None = Field(default=None, description="A named shape: " + ", ".join(SHAPES) + ".")
+    layers: PositiveInt | None = Field(
+        default=None, description="Half the teacher's when not given."
+    )
+    from_layers: tuple[int, ...] | None = Field(
+        default=None,
+        alias="from",
+        description="Teacher layers to take, from 1; evenly spread by default.",
+    )
+    hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
+    heads: PositiveInt | None = Field(
+        default=None, description="Attention heads; keeps the head size."
+    )
+    intermediate: PositiveInt | None = Field(
+        default=None, description="Feed-forward neurons a layer."
+    )
+    vocabulary: Literal["full", "trim"] = Field(
+        default="full", description="trim keeps the tokens that the training texts need."
+    )
+    init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
+        default="teacher", description="Where the weights come from."
+    )
+    checkpoint: str | None = Field(
+        default=None, description="A folder or hub name of a student to start from instead."
+    )
+    dropout: Share = Field(
+        default=0.0, description="Of hidden states and attention while training."
+    )
+
+    @field_validator("from_layers", mode="before")
+    @classmethod
+    def _layers_from_text(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            return (value,)
+        if isinstance(value, str):
+            return tuple(int(part) for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.shape is not None and self.shape not in SHAPES:
+            raise ValueError(
+                f"there is no shape {self.shape!r}.{nearest(self.shape, SHAPES)} "
+                f"Use one of {', '.join(SHAPES)}"
+            )
+        if self.from_layers is not None and self.layers not in (None, len(self.from_layers)):
+            raise ValueError(
+                f"layers is {self.layers} but from names {len(self.from_layers)} layers "
+                f"{list(self.from_layers)}; delete one of the two or make them agree"
+            )
+        return self
+
+
+class ObjectiveConfig(Strict):
+    """The loss: a weighted sum of terms. Without terms, those of the recipe's method."""
+
+    terms: tuple[Term, ...] | None = None
+
+    @field_validator("terms")
+    @classmethod
+    def _says_something(cls, terms: tuple[Term, ...] | None) -> tuple[Term, ...] | None:
+        if terms is not None and sum(term.weight for term in terms) == 0:
+            raise ValueError(
+                "the weights sum to 0, so nothing would be learned; give a term a weight above 0"
+            )
+        return terms
+
+
+class TrainingConfig(Strict):
+    """The loop."""
+
+    epochs: PositiveInt = Field(default=3, description="Passes over the training texts.")
+    learning_rate: PositiveFloat = Field(
+        default=1e-4, description="Peak, after warm-up, before decay."
+    )
+    warmup_share: Share = Field(default=0.06, description="Share of the steps with a rising rate.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=0.01, description="AdamW's, on matrices."
+    )
+    clip_norm: PositiveFloat = Field(default=1.0, description="Largest norm of the whole gradient.")
+    batch_rows: PositiveInt = Field(default=64, description="Rows a step, over all processes.")
+    batch_tokens: PositiveInt = Field(
+        default=8192, description="Padded tokens a step: cuts long batches."
+    )
+    accumulate: PositiveInt = Field(
+        default=1, description="Parts that a step is computed in, for memory."
+    )
+    evaluations_per_epoch: PositiveInt = Field(
+        default=2, description="Looks at the validation score."
+    )
+    patience: PositiveInt = Field(
+        default=6, description="Looks without a better score before stopping."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto takes bfloat16 where this machine multiplies it faster."
+    )
+    attention: Literal["auto", "eager", "sdpa"] = Field(
+        default="auto",
+        description="auto takes eager on a CPU (its sdpa is slow backwards), else sdpa.",
+    )
+    threads: PositiveInt | None = Field(
+        default=None, description="CPU threads; all cores by default."
+    )
+    checkpoint_steps: PositiveInt = Field(default=200, description="Steps between checkpoints.")
+    log_steps: PositiveInt = Field(default=20, description="Steps between lines of log.jsonl.")
+
+
+class EvaluationConfig(Strict):
+    """What is measured, and against what."""
+
+    control: bool = Field(
+        default=True, description="Train the same student without the teacher too."
+    )
+    control_epochs: PositiveInt | None = Field(
+        default=None,
+        description="Passes of the control arm; by default as many as give it the student's steps, "
+        "at most 10, so that it is not the shorter training that loses.",
+    )
+    bootstrap: PositiveInt = Field(
+        default=2000, description="Resamples behind a confidence interval."
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        default=0.95, description="Its level."
+    )
+    speed_texts: PositiveInt = Field(
+        default=200, description="Texts in a round of the latency test."
+    )
+    speed_rounds: PositiveInt = Field(
+        default=3, description="Rounds, alternating between the models."
+    )
+    memory: bool = Field(
+        default=True, description="Measure peak memory, each model in its own process."
+    )
+
+
+class ExportConfig(Strict):
+    """The gate: what an exported model must keep."""
+
+    score_tolerance: Share = Field(
+        default=0.005,
+        description="Largest loss of test score against the student that is accepted.",
+    )
+    flip_tolerance: Share = Field(
+        default=0.02, description="Largest share of answers that may differ from the student's."
+    )
+
+
+class Recipe(Strict):
+    """Everything a run is made from. Running a resolved recipe again gives the same student."""
+
+    teacher: TeacherConfig
+    data: DataConfig = Field(default_factory=lambda: DataConfig())
+    method: str = Field(default="logits", description="See `limbeck methods`; sets the terms.")
+    knowledge: KnowledgeConfig = Field(default_factory=lambda: KnowledgeConfig())
+    student: StudentConfig = Field(default_factory=lambda: StudentConfig())
+    objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig())
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
+    evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig())
+    export: ExportConfig = Field(default_factory=lambda: ExportConfig())
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Of splits, batches and new weights."
+    )
+    output: str = Field(default="runs/limbeck", description="The folder of the run.")
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in method_names():
+            raise ValueError(
+                f"there is no method {value!r}.{nearest(value, method_names())} "
+                f"Use one of {', '.join(method_names())}"
+            )
+        return value
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The objective's terms: the recipe's own, else those of its method."""
+        if self.objective.terms is not None:
+            return self.objective.terms
+        return next(method.terms for method in METHODS if method.name == self.method)
+
+    def resolved(self) -> Recipe:
+        """The same recipe with its method's terms written out."""
+        return self.model_copy(
+            update={"objective": ObjectiveConfig(terms=self.terms)},
+        )
+
+    def without_teacher(self) -> Recipe:
+        """The control arm's recipe: the same student, the labels alone."""
+        return self.model_copy(
+            update={"method": "labels", "objective": ObjectiveConfig(terms=(HardTerm(weight=1.0),))}
+        )
+
+
+class TeachRecipe(Strict):
+    """Everything `teach` is made from: a base encoder, labelled texts and the loop."""
+
+    base: TeacherConfig
+    data: DataConfig
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(learning_rate=5e-5))
+    dropout: Share = Field(
+        default=0.1, description="Of hidden states and attention while training."
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+    output: str = "models/teacher"
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value

@@ -1,0 +1,118 @@
+"""Batches of similar length under a token budget, in an order that only the seed decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.data.encode import Encoded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_POOL_BATCHES = 64
+"""Batches whose rows are sorted together: enough to pad little, few enough to stay random."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as padded tensors.
+
+    Attributes:
+        rows: Indices of the rows, int64 [batch].
+        input_ids: int64 [batch, tokens].
+        attention_mask: int64 [batch, tokens], 1 where there is a token.
+        token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
+    """
+
+    rows: np.ndarray
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor | None
+
+
+def padded_length(longest: int) -> int:
+    """The length to pad to: a multiple of 4 up to 32, of 8 up to 64, then of 16.
+
+    Few distinct shapes keep the allocator's and the kernels' caches small; the steps grow
+    with the length so that the padding stays a small share.
+    """
+    grain = 4 if longest <= 32 else 8 if longest <= 64 else 16
+    return -(-longest // grain) * grain
+
+
+def batches_by_length(lengths: np.ndarray, *, rows: int, tokens: int) -> list[np.ndarray]:
+    """Row indices in batches, longest first: for a pass whose order does not matter."""
+    order = np.argsort(-lengths, kind="stable")
+    return _cut(order, lengths, rows, tokens)
+
+
+def shuffled_batches(
+    lengths: np.ndarray, *, rows: int, tokens: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """Row indices in random batches of similar length; every row once an epoch.
+
+    Rows are shuffled, sorted by length within pools of a few batches, cut into batches, and
+    the batches shuffled. The order depends on nothing but the arguments, so that a resumed run
+    sees the same batches.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    batches: list[np.ndarray] = []
+    pool = rows * _POOL_BATCHES
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches.extend(_cut(part, lengths, rows, tokens))
+    return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def _cut(order: np.ndarray, lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
+    batches: list[np.ndarray] = []
+    start = 0
+    while start < len(order):
+        end = min(start + rows, len(order))
+        longest = padded_length(int(lengths[order[start:end]].max()))
+        while end - start > 1 and (end - start) * longest > tokens:
+            end = start + max(1, tokens // longest)
+            longest = padded_length(int(lengths[order[start:end]].max()))
+        batches.append(order[start:end])
+        start = end
+    return batches
+
+
+def collate(
+    encoded: Encoded, rows: np.ndarray, *, pad_id: int, left: bool = False, types: bool = False
+) -> Batch:
+    """The rows as one padded batch.
+
+    Args:
+        encoded: Token ids.
+        rows: Indices into `encoded`.
+        pad_id: Id of the padding token.
+        left: Pad on the left, as XLNet and GPT-2 want.
+        types: Whether the model takes token_type_ids.
+    """
+    import torch
+
+    starts, ends = encoded.offsets[rows], encoded.offsets[rows + 1]
+    lengths = ends - starts
+    width = min(padded_length(int(lengths.max())), encoded.max_tokens)
+    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    segment = np.zeros((len(rows), width), dtype=np.int64) if types else None
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        first = width - (end - start) if left else 0
+        span = slice(first, first + end - start)
+        ids[place, span] = encoded.ids[start:end]
+        mask[place, span] = 1
+        if segment is not None and encoded.type_ids is not None:
+            segment[place, span] = encoded.type_ids[start:end]
+    return Batch(
+        rows=rows,
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(mask),
+        token_type_ids=torch.from_numpy(segment) if segment is not None else None,
+    )

@@ -1,0 +1,122 @@
+"""Texts as token ids: tokenized once, kept in flat memory-mapped arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.data.texts import Texts
+from limbeck.files import read_json, whole_folder, write_json
+from limbeck.progress import step
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of texts, one after the other.
+
+    Attributes:
+        ids: int32, all token ids.
+        type_ids: uint8, all segment ids, or None where they are all 0.
+        offsets: int64, rows + 1 places: row i is ids[offsets[i]:offsets[i + 1]].
+        cut: Number of texts that were longer than `max_tokens`.
+        max_tokens: The longest a row can be.
+    """
+
+    ids: np.ndarray
+    type_ids: np.ndarray | None
+    offsets: np.ndarray
+    cut: int
+    max_tokens: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a row, special tokens included."""
+        return np.diff(self.offsets)
+
+
+def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path) -> Encoded:
+    """The texts' token ids, from `folder` if they were encoded before, else made and kept there.
+
+    Args:
+        texts: Any split.
+        tokenizer: A `tokenizers.Tokenizer` (a transformers tokenizer's `backend_tokenizer`).
+        max_tokens: Longer texts are cut; the special tokens stay.
+        folder: Where encoded texts are kept, addressed by texts, tokenizer and `max_tokens`.
+    """
+    digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
+    digest.update(f"{texts.fingerprint()} {max_tokens}".encode())
+    place = folder / digest.hexdigest()
+    if not (place / "meta.json").exists():
+        with whole_folder(place) as part:
+            _write(part, texts, tokenizer, max_tokens)
+    return _open(place)
+
+
+def tokenizer_bytes(tokenizer: Tokenizer) -> bytes:
+    """The tokenizer as bytes that do not change with its padding and truncation settings."""
+    plain = type(tokenizer).from_str(tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    return plain.to_str().encode()
+
+
+def _write(part: Path, texts: Texts, tokenizer: Tokenizer, max_tokens: int) -> None:
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    row = cut = 0
+    types_used = False
+    with (
+        (part / "ids.bin").open("wb") as ids_file,
+        (part / "types.bin").open("wb") as types_file,
+        step(f"tokenizing {texts.name}", len(texts)) as progress,
+    ):
+        for ids, types, was_cut in encoded_rows(texts, tokenizer, max_tokens):
+            ids_file.write(np.asarray(ids, dtype=np.int32).tobytes())
+            types_file.write(bytes(types))
+            types_used = types_used or any(types)
+            cut += was_cut
+            offsets[row + 1] = offsets[row] + len(ids)
+            row += 1
+            if row % _CHUNK == 0 or row == len(texts):
+                progress.advance(row - progress.done)
+    np.save(part / "offsets.npy", offsets)
+    if not types_used:
+        (part / "types.bin").unlink()
+    write_json(part / "meta.json", {"rows": row, "cut": cut, "max_tokens": max_tokens})
+
+
+def encoded_rows(
+    texts: Texts, tokenizer: Tokenizer, max_tokens: int
+) -> Iterator[tuple[list[int], list[int], bool]]:
+    """Token ids, segment ids and whether the text was cut, row by row."""
+    own = type(tokenizer).from_str(tokenizer.to_str())
+    own.no_padding()
+    own.enable_truncation(max_tokens)
+    for batch in texts.text_batches(_CHUNK):
+        for encoding in own.encode_batch(batch):
+            yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
+
+
+def _open(place: Path) -> Encoded:
+    meta = read_json(place / "meta.json")
+    types = place / "types.bin"
+    ids = place / "ids.bin"
+    return Encoded(
+        ids=np.memmap(ids, dtype=np.int32, mode="r"),
+        type_ids=np.memmap(types, dtype=np.uint8, mode="r") if types.exists() else None,
+        offsets=np.load(place / "offsets.npy"),
+        cut=meta["cut"],
+        max_tokens=meta["max_tokens"],
+    )

@@ -1,0 +1,1 @@
+"""A demonstration that needs no network: real text, real labels, a real teacher."""

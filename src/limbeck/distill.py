@@ -1,0 +1,288 @@
+"""The whole road: texts, teacher, knowledge, student, training, export, evaluation, verdict.
+
+`distill` reads like the table of contents of the package; every step lives in the folder of its
+name and can be called alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from limbeck.config.recipe import Recipe
+from limbeck.config.terms import HardTerm
+from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
+from limbeck.evaluation.page import render_page
+from limbeck.evaluation.quality import agreement, worst_disagreements
+from limbeck.evaluation.report import Export, Report
+from limbeck.evaluation.verdict import verdict
+from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
+from limbeck.export.onnx_files import Variant, export_variants
+from limbeck.files import read_json, whole_file, write_json
+from limbeck.knowledge.recorded import Recorded
+from limbeck.progress import say
+from limbeck.run.arms import Arm, teacher_int8, train_arm
+from limbeck.run.folder import RunFolder
+from limbeck.run.material import Datasets
+from limbeck.run.plan import Plan, describe, make_plan
+from limbeck.run.recording import Teacher, ask_teacher, load_teacher
+from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
+from limbeck.tasks import classification
+from limbeck.training.log import read_log
+from limbeck.training.machine import Machine, choose, threads
+from limbeck.training.machine import describe as describe_machine
+
+
+def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
+    """Make the recipe's student, prove what is left of its teacher, and write the run's folder.
+
+    Interrupted at any moment, the same call goes on where it stopped. Called again on a
+    finished run, it returns that run's report.
+
+    Args:
+        recipe: What to do.
+        datasets: Splits as `datasets.Dataset` objects, by name (train, unlabelled, validation,
+            test), in place of the files that `recipe.data` names.
+
+    Returns:
+        Everything that was measured; the same numbers as ``report.json``.
+
+    Raises:
+        LimbeckError: For anything that the user can mend, before it costs time where possible.
+    """
+    run = RunFolder(recipe.output)
+    with run.claimed(recipe) as settled:
+        if run.report_json.exists():
+            say(f"{run.path} is finished: its report is returned as it is")
+            return Report.model_validate(read_json(run.report_json))
+        machine = choose(settled.training)
+        with threads(machine.threads):
+            return _distill(settled, run, machine, datasets)
+
+
+def plan_only(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) -> list[str]:
+    """The checked plan of a recipe as lines of text: no weights are read, nothing is trained."""
+    return describe(make_plan(recipe, cache=cache, datasets=datasets))
+
+
+def _distill(recipe: Recipe, run: RunFolder, machine: Machine, datasets: Datasets | None) -> Report:
+    cache = Path(recipe.knowledge.folder) / "tokens"
+    plan = make_plan(recipe, cache=cache, datasets=datasets)
+    for line in describe(plan):
+        say(line)
+    teacher = load_teacher(plan)
+    recipe = _with_choices(plan, machine, teacher)
+    run.write_recipe(recipe)
+
+    knowledge = ask_teacher(plan, teacher, cache=cache)
+    student = train_arm("student", plan, plan.terms, teacher, knowledge.train, machine, run, cache)
+    arms = {"student": student}
+    if recipe.evaluation.control and plan.material.has_labels:
+        labels_alone = (HardTerm(weight=1.0),)
+        arms["control"] = train_arm(
+            "control", plan, labels_alone, teacher, None, machine, run, cache
+        )
+    student.save(run.student)
+    variants = export_variants(
+        run.student,
+        run.export,
+        max_tokens=plan.max_tokens,
+        clean=recipe.data.clean,
+        title="exporting the student",
+    )
+    report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
+    _finish(recipe, run, report)
+    return report
+
+
+def _with_choices(plan: Plan, machine: Machine, teacher: Teacher) -> Recipe:
+    """The recipe with every choice that was left to the machine written out."""
+    training = plan.recipe.training.model_copy(
+        update={
+            "precision": machine.precision,
+            "attention": machine.attention,
+            "threads": machine.threads,
+        }
+    )
+    knowledge = plan.recipe.knowledge.model_copy(update={"precision": teacher.kind.precision})
+    objective = plan.recipe.objective.model_copy(update={"terms": plan.terms})
+    return plan.recipe.model_copy(
+        update={"training": training, "knowledge": knowledge, "objective": objective}
+    )
+
+
+def _evaluate(
+    plan: Plan,
+    recipe: Recipe,
+    run: RunFolder,
+    teacher: Teacher,
+    test_answers: Recorded,
+    arms: dict[str, Arm],
+    variants: Sequence[Variant],
+) -> Report:
+    """Measure everything in one go, judge the exports, and put it all into a report."""
+    test, labels = plan.material.test.texts, plan.material.test.labels
+    contenders = _contenders(plan, run, test_answers, arms, variants)
+    measured = measure(
+        contenders,
+        test,
+        labels,
+        config=recipe.evaluation,
+        max_tokens=plan.max_tokens,
+        seed=recipe.seed,
+    )
+    parameters = plan.student_counts.parameters
+    exports = judge(variants, measured, parameters=parameters, config=recipe.export)
+    return _report(plan, recipe, run, teacher, contenders, measured, exports, arms)
+
+
+def _contenders(
+    plan: Plan,
+    run: RunFolder,
+    test_answers: Recorded,
+    arms: dict[str, Arm],
+    variants: Sequence[Variant],
+) -> list[Contender]:
+    counts, small = plan.teacher_counts, plan.student_counts
+    contenders = [
+        Contender(
+            name="teacher",
+            runtime="transformers",
+            answerer=from_folder(plan.teacher.path, max_tokens=plan.max_tokens),
+            place=plan.teacher.path,
+            size_mb=counts.float32_mb,
+            parameters=counts.parameters,
+            encoder_parameters=counts.encoder_parameters,
+            logits=test_answers.all_logits(),
+        )
+    ]
+    for name, arm in arms.items():
+        arm.model.set_attn_implementation("sdpa")  # as transformers serves it
+        contenders.append(
+            Contender(
+                name=name,
+                runtime="transformers",
+                answerer=TransformersAnswerer(arm.model, arm.tokenizer, max_tokens=plan.max_tokens),
+                place=str(run.student) if name == "student" else None,
+                size_mb=small.float32_mb,
+                parameters=small.parameters,
+                encoder_parameters=small.encoder_parameters,
+                train_seconds=arm.outcome.progress.seconds,
+            )
+        )
+    int8 = teacher_int8(plan, run)
+    if int8 is not None:
+        contenders.append(int8)
+    contenders.extend(variant_contenders(variants, small))
+    return contenders
+
+
+def _report(
+    plan: Plan,
+    recipe: Recipe,
+    run: RunFolder,
+    teacher: Teacher,
+    contenders: Sequence[Contender],
+    measured: Measurements,
+    exports: Sequence[Export],
+    arms: dict[str, Arm],
+) -> Report:
+    from limbeck import __version__
+
+    material, labels = plan.material, plan.material.test.labels
+    shown = {
+        contender.name: performance(contender, measured, labels, material.names)
+        for contender in contenders
+        if contender.name in ("teacher", "student", "control", "teacher_int8")
+    }
+    resamples = measured.resamples
+    others = [name for name in ("teacher", "control", "teacher_int8") if name in shown]
+    report = Report(
+        limbeck_version=__version__,
+        machine=describe_machine(),
+        recipe=recipe.model_dump(mode="json", by_alias=True),
+        data={
+            **material.counts,
+            "classes": material.names,
+            "max_tokens": plan.max_tokens,
+            "train_texts_cut": plan.encoded.cut,
+            "test_is_validation": material.tested_on_validation,
+        },
+        score_name=classification.SCORE_NAME,
+        verdict=[],
+        warnings=_warnings(plan, arms, measured),
+        teacher=shown["teacher"],
+        student=shown["student"],
+        arms={name: shown[name] for name in others if name != "teacher"},
+        retention=span(resamples.ratio("student", "teacher")),
+        agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
+        differences={
+            f"student_minus_{name}": span(resamples.difference("student", name)) for name in others
+        },
+        exports=list(exports),
+        best_single=best_single(exports),
+        best_bulk=best_bulk(exports),
+        training={
+            name: {
+                "steps": arm.outcome.progress.step,
+                "planned_steps": arm.outcome.total_steps,
+                "best_step": arm.outcome.progress.best_step,
+                "best_validation_score": arm.outcome.progress.best_score,
+                "stopped_early": arm.outcome.progress.stopped_early,
+                "seconds": round(arm.outcome.progress.seconds, 1),
+                "examples_per_s": round(arm.outcome.rows_per_s, 1),
+                "notes": list(arm.notes),
+            }
+            for name, arm in arms.items()
+        }
+        | {"teacher_fingerprint": teacher.fingerprint, "knowledge": str(plan.kind)},
+        disagreements=worst_disagreements(
+            material.test.texts,
+            labels,
+            measured.logits["teacher"],
+            measured.logits["student"],
+            material.names,
+        ),
+    )
+    return report.model_copy(update={"verdict": verdict(report)})
+
+
+def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[str]:
+    warnings = []
+    rows = len(plan.material.test.texts)
+    if plan.material.tested_on_validation:
+        warnings.append(
+            "There is no test file: scores are those of the validation rows, which chose the best "
+            "state, and are a little too good. Give data.test."
+        )
+    if rows < 500:
+        warnings.append(
+            f"{rows} test rows are few: differences under {100 / rows**0.5:.0f} points are noise."
+        )
+    if plan.encoded.cut > 0.01 * len(plan.encoded):
+        share = plan.encoded.cut / len(plan.encoded)
+        warnings.append(
+            f"{share:.1%} of the training texts are cut at {plan.max_tokens} tokens "
+            "(data.max_tokens)."
+        )
+    if "control" not in arms:
+        warnings.append("There is no control arm, so nothing says what the teacher bought.")
+    if "teacher_int8" not in measured.logits:
+        warnings.append("The teacher could not be exported to int8, so that arm is missing.")
+    best = arms["student"].outcome.progress
+    if not best.stopped_early and best.best_step == best.step:
+        warnings.append(
+            "The student was still improving in its last look at validation: more epochs may help."
+        )
+    return warnings
+
+
+def _finish(recipe: Recipe, run: RunFolder, report: Report) -> None:
+    """Write gate and reports; report.json last, because it says that the run is finished."""
+    close_gate(run.export, report.exports, recipe.export)
+    log = read_log(run.log) if run.log.exists() else []
+    with whole_file(run.report_html) as part:
+        part.write_text(render_page(report, log), encoding="utf-8")
+    write_json(run.report_json, report.model_dump(mode="json"))
+    shutil.rmtree(run.checkpoints, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Evaluation: quality with intervals, speed, memory and size, and what they say in words."""

@@ -1,0 +1,75 @@
+"""Peak memory of a model that answers, each in a process of its own.
+
+Run as ``python -m limbeck.evaluation.memory`` with a JSON request on standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_TEXTS = 64
+
+
+def peak_memory_mb(
+    runtime: str, path: str, texts: Sequence[str], *, max_tokens: int
+) -> float | None:
+    """Peak resident memory, in MB, of a process that loads a model and answers texts.
+
+    Libraries count: the figure is what a service needs, not what the weights weigh.
+
+    Args:
+        runtime: ``transformers`` or ``onnx``.
+        path: A folder or hub name, or an .onnx file.
+        texts: Some of the user's texts; a batch of the longest is among what is answered.
+        max_tokens: Where texts are cut.
+
+    Returns:
+        The peak in MB, or None where the operating system does not tell.
+    """
+    longest = sorted(texts, key=len)[-_TEXTS:]
+    request = {"runtime": runtime, "path": path, "texts": longest, "max_tokens": max_tokens}
+    done = subprocess.run(
+        [sys.executable, "-m", "limbeck.evaluation.memory"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode != 0:
+        return None
+    peak = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
+    return None if peak is None else float(peak)
+
+
+def _answer(request: dict[str, Any]) -> float | None:
+    from limbeck.runtime.answerer import answer_all
+
+    if request["runtime"] == "onnx":
+        from limbeck.runtime.onnx_model import OnnxAnswerer
+
+        answerer: Any = OnnxAnswerer(Path(request["path"]))
+    else:
+        from limbeck.runtime.transformers_model import from_folder
+
+        answerer = from_folder(request["path"], max_tokens=request["max_tokens"])
+    answer_all(answerer, request["texts"])
+    return _peak_mb()
+
+
+def _peak_mb() -> float | None:
+    # Not getrusage: on Linux its peak includes that of the process which started this one.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({"peak_mb": _answer(json.load(sys.stdin))}) + "\n")

@@ -1,0 +1,126 @@
+"""The numbers of a run under stable names: what report.json holds, and its JSON schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Frozen(BaseModel):
+    """A result: complete, checked, unchangeable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Span(Frozen):
+    """A figure and its bootstrap confidence interval over the test rows."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Performance(Frozen):
+    """What one model does on the test rows and on this machine. All scores are 0 to 1."""
+
+    score: Span = Field(description="The task's score (accuracy).")
+    latency_ms_p50: float | None = Field(description="Median of single texts, tokenizer included.")
+    latency_ms_p95: float | None = Field(description="95th percentile of the same.")
+    texts_per_s: float | None = Field(description="In batches of 32 by length, tokenizer included.")
+    size_mb: float = Field(description="Weights as served: float32, or the file's size; 10^6 B.")
+    parameters: int = Field(description="All parameters.")
+    encoder_parameters: int = Field(description="Those of the encoder layers alone.")
+    runtime: str = Field(description="transformers, or the ONNX variant.")
+    precision: float = Field(description="Macro average.")
+    recall: float = Field(description="Macro average.")
+    f1: float = Field(description="Macro average.")
+    agreement: float = Field(description="Share of rows answered as the teacher answers.")
+    calibration_error: float = Field(description="Expected calibration error, 15 bins, 0 to 1.")
+    peak_memory_mb: float | None = Field(description="Of a process that loads it and answers.")
+    train_seconds: float | None = Field(description="Time spent training it.")
+    per_class: dict[str, dict[str, float]] = Field(description="precision, recall, f1, support.")
+    confusion: list[list[int]] = Field(description="Rows are labels, columns answers.")
+
+
+class Export(Frozen):
+    """One exported variant and what the gate said of it."""
+
+    name: str
+    file: str
+    accepted: bool
+    reason: str = Field(description="Why it was refused; empty if it was accepted.")
+    score: Span | None
+    score_change: float | None = Field(description="Its score minus the student's.")
+    flips: int | None = Field(description="Test rows answered otherwise than by the student.")
+    latency_ms_p50: float | None
+    latency_ms_p95: float | None
+    texts_per_s: float | None
+    size_mb: float | None
+    parameters: int
+    peak_memory_mb: float | None
+
+
+class Disagreement(Frozen):
+    """A test row on which teacher and student differ most."""
+
+    id: str
+    text: str
+    label: str
+    teacher: str
+    student: str
+    teacher_probability: float
+    student_probability: float
+
+
+class Report(Frozen):
+    """Everything that a run measured."""
+
+    schema_version: int = SCHEMA_VERSION
+    limbeck_version: str
+    machine: dict[str, Any]
+    recipe: dict[str, Any]
+    data: dict[str, Any] = Field(description="Rows read, dropped, cut; class names.")
+    score_name: str
+    verdict: list[str] = Field(description="What the numbers say, in sentences.")
+    warnings: list[str] = Field(description="What to mind when reading them.")
+    teacher: Performance = Field(description="As transformers serves it, in float32.")
+    student: Performance = Field(description="As transformers serves it, in float32.")
+    arms: dict[str, Performance] = Field(
+        description="control: the student without a teacher; teacher_int8: the teacher's own int8 "
+        "ONNX export."
+    )
+    retention: Span = Field(description="The student's score over the teacher's.")
+    agreement: float = Field(description="Share of test rows answered alike.")
+    differences: dict[str, Span] = Field(
+        description="Paired differences of score: student_minus_teacher, student_minus_control, "
+        "student_minus_teacher_int8."
+    )
+    exports: list[Export]
+    best_single: str | None = Field(description="Accepted export with the least p50.")
+    best_bulk: str | None = Field(description="Accepted export with the most texts_per_s.")
+    training: dict[str, Any] = Field(description="Steps, seconds, validation scores, knowledge.")
+    disagreements: list[Disagreement]
+
+    def export(self, name: str | None) -> Export | None:
+        """The export of a name."""
+        return next((export for export in self.exports if export.name == name), None)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of report.json; docs/report.schema.json holds it."""
+    return Report.model_json_schema()
+
+
+class Comparison(Frozen):
+    """Two models of the same classes on the same rows: what `limbeck evaluate` measures."""
+
+    score_name: str
+    rows: int
+    teacher: Performance
+    student: Performance
+    retention: Span
+    agreement: float
+    difference: Span = Field(description="Student's score minus the teacher's, paired.")

@@ -1,0 +1,99 @@
+"""What the numbers say, in sentences: what was kept, what was gained, and what bought it."""
+
+from __future__ import annotations
+
+from limbeck.evaluation.report import Export, Performance, Report, Span
+
+
+def verdict(report: Report) -> list[str]:
+    """The verdict's sentences, the most important first."""
+    sentences = [_kept(report)]
+    best = report.export(report.best_single)
+    sentences.append(_gained(report.teacher, report.student, best))
+    if best is not None and "teacher_int8" in report.arms:
+        sentences.append(_beyond_int8(report, best))
+    sentences.append(_bought(report))
+    return sentences
+
+
+def _kept(report: Report) -> str:
+    kept, teacher, student = report.retention, report.teacher.score, report.student.score
+    return (
+        f"The student keeps {kept.value:.1%} of the teacher's {report.score_name} "
+        f"({student.value:.4f} of {teacher.value:.4f}; interval {kept.low:.1%} to "
+        f"{kept.high:.1%}) with {_times(report.teacher.parameters, report.student.parameters)} "
+        f"fewer parameters, and answers {report.agreement:.1%} of the test rows as the teacher "
+        "does."
+    )
+
+
+def _gained(teacher: Performance, student: Performance, best: Export | None) -> str:
+    if best is None:
+        return (
+            "No export passed the gate, so the student is served by transformers: "
+            f"{_faster(teacher.latency_ms_p50, student.latency_ms_p50)} than the teacher."
+        )
+    assert best.size_mb is not None
+    return (
+        f"Its fastest accepted export for single texts, {best.name}, is "
+        f"{_faster(teacher.latency_ms_p50, best.latency_ms_p50)} than the teacher as transformers "
+        f"serves it (p50 {best.latency_ms_p50:.2f} ms against {teacher.latency_ms_p50:.2f} ms) and "
+        f"{_smaller(teacher.size_mb, best.size_mb)} ({best.size_mb:.1f} MB against "
+        f"{teacher.size_mb:.1f} MB)."
+    )
+
+
+def _beyond_int8(report: Report, best: Export) -> str:
+    arm = report.arms["teacher_int8"]
+    assert best.size_mb is not None
+    difference = report.differences["student_minus_teacher_int8"]
+    return (
+        "Much of that is the runtime and not the distillation: the teacher's own int8 export "
+        f"scores {arm.score.value:.4f} in {arm.latency_ms_p50:.2f} ms and {arm.size_mb:.1f} MB. "
+        f"Beyond it, the student is {_faster(arm.latency_ms_p50, best.latency_ms_p50)} and "
+        f"{_smaller(arm.size_mb, best.size_mb)}, for {_points(difference)} of "
+        f"{report.score_name}."
+    )
+
+
+def _bought(report: Report) -> str:
+    if "control" not in report.arms:
+        return "There is no control arm, so what the teacher bought was not measured."
+    difference = report.differences["student_minus_control"]
+    control = report.arms["control"].score.value
+    what = (
+        f"against the same student trained on the labels alone ({control:.4f}), distillation "
+        f"changed the {report.score_name} by {_points(difference)}"
+    )
+    if difference.low > 0:
+        return f"Distillation paid: {what}; the interval excludes 0."
+    if difference.high < 0:
+        return f"Distillation harmed: {what}; the interval excludes 0. Train on the labels instead."
+    return (
+        f"Distillation bought nothing that {report.data['test_rows']} test rows can show: {what}, "
+        "and the interval includes 0. More unlabelled texts of the domain, or a smaller student, "
+        "is where a teacher helps."
+    )
+
+
+def _points(difference: Span) -> str:
+    return (
+        f"{100 * difference.value:+.2f} points "
+        f"(interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
+    )
+
+
+def _times(more: float, less: float) -> str:
+    return f"{more / less:.1f}×"
+
+
+def _smaller(large: float, small: float) -> str:
+    if small <= large:
+        return f"{large / small:.1f}× smaller"
+    return f"{small / large:.1f}× larger"
+
+
+def _faster(slow: float | None, fast: float | None) -> str:
+    if slow is None or fast is None:
+        return "of unmeasured speed"
+    return f"{slow / fast:.1f}× faster" if fast <= slow else f"{fast / slow:.1f}× slower"

@@ -1,0 +1,164 @@
+"""The gate: an export is taken only if its answers and its speed hold on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from limbeck.config.recipe import ExportConfig
+from limbeck.evaluation.measure import Contender, Measurements, span
+from limbeck.evaluation.report import Export
+from limbeck.evaluation.speed import Speed
+from limbeck.export.onnx_files import Variant, remove_unaccepted
+from limbeck.files import size_mb, write_json
+from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.student.plan import Counts
+
+
+def variant_contenders(variants: Sequence[Variant], counts: Counts) -> list[Contender]:
+    """The variants that could be made, loaded and ready to be measured."""
+    return [
+        Contender(
+            name=variant.name,
+            runtime=variant.name,
+            answerer=OnnxAnswerer(variant.path),
+            place=str(variant.path),
+            size_mb=size_mb(variant.path),
+            parameters=counts.parameters,
+            encoder_parameters=counts.encoder_parameters,
+        )
+        for variant in variants
+        if variant.failure is None
+    ]
+
+
+def judge(
+    variants: Sequence[Variant],
+    measured: Measurements,
+    *,
+    parameters: int,
+    config: ExportConfig,
+    student: str = "student",
+) -> list[Export]:
+    """Every variant with its figures, accepted or refused with the reason.
+
+    Refused is what could not be made, loses more than the tolerated score, flips more than the
+    tolerated share of answers, or is slower than the student as transformers serves it, both in
+    single texts and in bulk.
+
+    Args:
+        variants: From `export_variants`.
+        measured: Of the student and of every variant that could be made, by name.
+        parameters: The student's.
+        config: The tolerances.
+        student: The student's name among the measurements.
+    """
+    return [
+        _unmade(variant, parameters)
+        if variant.failure is not None
+        else _judged(variant, measured, student, parameters, config)
+        for variant in variants
+    ]
+
+
+def _unmade(variant: Variant, parameters: int) -> Export:
+    return Export(
+        name=variant.name,
+        file=variant.path.name,
+        accepted=False,
+        reason=f"it could not be made: {variant.failure}",
+        score=None,
+        score_change=None,
+        flips=None,
+        latency_ms_p50=None,
+        latency_ms_p95=None,
+        texts_per_s=None,
+        size_mb=None,
+        parameters=parameters,
+        peak_memory_mb=None,
+    )
+
+
+def _judged(
+    variant: Variant, measured: Measurements, student: str, parameters: int, config: ExportConfig
+) -> Export:
+    name = variant.name
+    logits, speed = measured.logits[name], measured.speed[name]
+    flips = int((logits.argmax(1) != measured.logits[student].argmax(1)).sum())
+    change = measured.resamples.difference(name, student).value
+    reason = _refusal(change, flips, logits, speed, measured.speed[student], config)
+    return Export(
+        name=name,
+        file=variant.path.name,
+        accepted=not reason,
+        reason=reason,
+        score=span(measured.resamples.score(name)),
+        score_change=change,
+        flips=flips,
+        latency_ms_p50=speed.latency_ms_p50,
+        latency_ms_p95=speed.latency_ms_p95,
+        texts_per_s=speed.texts_per_s,
+        size_mb=size_mb(variant.path),
+        parameters=parameters,
+        peak_memory_mb=measured.memory_mb[name],
+    )
+
+
+def _refusal(
+    change: float,
+    flips: int,
+    logits: np.ndarray,
+    speed: Speed,
+    student_speed: Speed,
+    config: ExportConfig,
+) -> str:
+    rows = len(logits)
+    if not np.isfinite(logits).all():
+        return "some of its answers are NaN or infinite"
+    if change < -config.score_tolerance:
+        return (
+            f"it loses {-change:.4f} of the student's score, more than the tolerated "
+            f"{config.score_tolerance}"
+        )
+    if flips > config.flip_tolerance * rows:
+        return (
+            f"it answers {flips} of {rows} test rows otherwise than the student, more than the "
+            f"{config.flip_tolerance:.1%} tolerated"
+        )
+    slower_single = speed.latency_ms_p50 > student_speed.latency_ms_p50
+    slower_bulk = speed.texts_per_s < student_speed.texts_per_s
+    if slower_single and slower_bulk:
+        return (
+            f"it is slower here than the student in transformers "
+            f"({speed.latency_ms_p50:.2f} ms against "
+            f"{student_speed.latency_ms_p50:.2f} ms a text)"
+        )
+    return ""
+
+
+def best_single(exports: Sequence[Export]) -> str | None:
+    """The accepted export with the least median latency, or None."""
+    accepted = [export for export in exports if export.accepted]
+    return min(accepted, key=lambda e: e.latency_ms_p50 or 0.0).name if accepted else None
+
+
+def best_bulk(exports: Sequence[Export]) -> str | None:
+    """The accepted export with the most texts a second, or None."""
+    accepted = [export for export in exports if export.accepted]
+    return max(accepted, key=lambda e: e.texts_per_s or 0.0).name if accepted else None
+
+
+def close_gate(folder: Path, exports: Sequence[Export], config: ExportConfig) -> None:
+    """Delete the refused files and write gate.json: what was accepted, and why the rest was not."""
+    remove_unaccepted(folder, keep={export.name for export in exports if export.accepted})
+    write_json(
+        folder / "gate.json",
+        {
+            "best_single": best_single(exports),
+            "best_bulk": best_bulk(exports),
+            "tolerances": config.model_dump(),
+            "exports": [export.model_dump(mode="json") for export in exports],
+        },
+    )

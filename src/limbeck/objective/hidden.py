@@ -1,0 +1,126 @@
+"""How far the student's hidden states are from the teacher's, on real tokens."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from limbeck.objective.refusals import refuse_unmatched
+
+
+def hidden_mse(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    *,
+    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
+) -> Float[Tensor, ""]:
+    """Mean over real tokens and hidden units of (student - teacher)^2.
+
+    Asks the student for the teacher's very numbers, scale included, as one needs when later
+    layers or the head are the teacher's. Where only directions matter, use `hidden_cosine`.
+    Where the widths differ, put a `Projection` on the student first.
+
+    Args:
+        student_hidden: States of one layer; gradients flow into these only.
+        teacher_hidden: States of the matching layer, for the same tokens; treated as constants.
+        attention_mask: 1 for a real token, 0 for padding. Every real token counts the same,
+            whatever the length of its row.
+
+    Returns:
+        Scalar >= 0, in squared units of the states. Zero when they agree on every real token.
+
+    Raises:
+        ValueError: If the shapes differ (broadcasting would train towards a wrong target at a
+            plausible loss), are not [batch tokens hidden] or are empty, the mask is not
+            [batch tokens] or holds anything but 0 and 1 (an additive mask, 0 for real, would
+            train on padding alone), or no token is real (the mean is NaN).
+
+    Reference:
+        Jiao et al. TinyBERT: Distilling BERT for Natural Language Understanding, 2020,
+        equation 8. https://arxiv.org/abs/1909.10351
+        Romero et al. FitNets: Hints for Thin Deep Nets, 2015, equation 3.
+        https://arxiv.org/abs/1412.6550
+        We average where FitNets sums and halves, and leave padding out.
+    """
+    student, teacher = _real_tokens(
+        student_hidden, teacher_hidden, attention_mask, where="hidden_mse"
+    )
+    return functional.mse_loss(student, teacher)
+
+
+def hidden_cosine(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    *,
+    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
+) -> Float[Tensor, ""]:
+    """Mean over real tokens of 1 - cos(student, teacher).
+
+    Asks for the teacher's directions and leaves the scale free, which suits states that will be
+    normalized anyway: embeddings, or a layer before a LayerNorm. Where later layers are the
+    teacher's, use `hidden_mse`.
+
+    Args:
+        student_hidden: States of one layer; gradients flow into these only.
+        teacher_hidden: States of the matching layer, for the same tokens; treated as constants.
+        attention_mask: 1 for a real token, 0 for padding. Every real token counts the same,
+            whatever the length of its row.
+
+    Returns:
+        Scalar from 0 to 2, dimensionless; rounding in float32 may put it outside by some 1e-7.
+        Zero when all directions agree. A token whose student or teacher state is the zero
+        vector, which has no direction, counts as 1.
+
+    Raises:
+        ValueError: If the shapes differ (broadcasting would train towards a wrong target at a
+            plausible loss), are not [batch tokens hidden] or are empty, the mask is not
+            [batch tokens] or holds anything but 0 and 1 (an additive mask, 0 for real, would
+            train on padding alone), or no token is real (the mean is NaN).
+
+    Reference:
+        Sanh, Debut, Chaumond, Wolf. DistilBERT, a distilled version of BERT, 2019, section 2,
+        L_cos. https://arxiv.org/abs/1910.01108
+    """
+    student, teacher = _real_tokens(
+        student_hidden, teacher_hidden, attention_mask, where="hidden_cosine"
+    )
+    return 1 - functional.cosine_similarity(student, teacher, dim=-1).mean()
+
+
+def _real_tokens(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
+    *,
+    where: str,
+) -> tuple[Float[Tensor, "real hidden"], Float[Tensor, "real hidden"]]:
+    """The states of student and teacher at the real tokens of all rows, in float32.
+
+    Picked out and not multiplied by the mask: 0 * NaN is NaN, and padding may hold one.
+    """
+    refuse_unmatched(
+        student_hidden,
+        teacher_hidden,
+        where=where,
+        what="hidden",
+        dimensions=("batch", "tokens", "hidden"),
+    )
+    if attention_mask.shape != student_hidden.shape[:2]:
+        raise ValueError(
+            f"{where}: attention_mask has shape {tuple(attention_mask.shape)}, student_hidden has "
+            f"shape {tuple(student_hidden.shape)}. The mask must be [batch tokens], one entry per "
+            f"token of the states. Pass the mask that the model was given."
+        )
+    real = attention_mask == 1
+    other = attention_mask[~real & (attention_mask != 0)]
+    if other.numel() > 0:
+        raise ValueError(
+            f"{where}: attention_mask contains {other[0].item()}. It must be 1 for a real token "
+            f"and 0 for padding. Pass the tokenizer's mask, and not an additive one or segments."
+        )
+    if not real.any():
+        raise ValueError(
+            f"{where}: attention_mask marks none of {real.numel()} tokens as real. At least one "
+            f"must be 1, as the mean of nothing is not a number. Skip empty batches, and check "
+            f"that the mask is not inverted."
+        )
+    return student_hidden[real].float(), teacher_hidden.detach()[real].float()

@@ -1,0 +1,1 @@
+"""One run: its folder, its material, its plan, its teacher's answers and its arms."""

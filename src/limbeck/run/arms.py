@@ -1,0 +1,162 @@
+"""The arms of a run: the student, the same student without a teacher, the teacher in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limbeck.config.recipe import TrainingConfig
+from limbeck.config.terms import Term
+from limbeck.data.batches import collate
+from limbeck.evaluation.measure import Contender
+from limbeck.export.onnx_files import export_variants
+from limbeck.files import size_mb, whole_folder
+from limbeck.knowledge.answers import Answers
+from limbeck.progress import say
+from limbeck.run.folder import RunFolder
+from limbeck.run.plan import Plan, student_encoding
+from limbeck.run.recording import Teacher
+from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.student.build import Built, build_student
+from limbeck.student.narrow import sample_rows
+from limbeck.teacher.load import quiet_transformers, set_class_names
+from limbeck.training.log import Log
+from limbeck.training.loop import Exam, Lessons, Outcome, train
+from limbeck.training.machine import Machine
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_CONTROL_EPOCHS = 10
+"""The most passes a control arm gets by itself: beyond, it only memorizes its few rows."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A trained model with its best state, and how it came to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    outcome: Outcome
+    notes: tuple[str, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write a Hugging Face folder that transformers loads without limbeck."""
+        with whole_folder(folder) as part, quiet_transformers():
+            self.model.save_pretrained(part)
+            self.tokenizer.save_pretrained(part)
+
+
+def train_arm(
+    name: str,
+    plan: Plan,
+    terms: Sequence[Term],
+    teacher: Teacher,
+    answers: Answers | None,
+    machine: Machine,
+    run: RunFolder,
+    cache: Path,
+) -> Arm:
+    """Build the plan's student and train it on `terms`: the one way in which arms differ.
+
+    Args:
+        name: Of the arm, in the log and in checkpoints/.
+        plan: The run's plan.
+        terms: What this arm learns from.
+        teacher: Where weights are cut from.
+        answers: The teacher's answers, or None for an arm without a teacher.
+        machine: Precision, attention and threads.
+        run: Where checkpoints and the log go.
+        cache: Where token ids are kept.
+    """
+    built = _build(plan, teacher, machine)
+    if name == "student":
+        for note in built.notes:
+            say(f"  {note}")
+    set_class_names(built.model.config, plan.material.names)
+    train_split, validation = plan.material.train, plan.material.validation
+    outcome = train(
+        built.model,
+        plan.student.checkpoint,
+        terms,
+        Lessons(
+            encoded=student_encoding(plan, "train", cache=cache),
+            labels=train_split.labels,
+            answers=answers,
+            teacher_hidden=plan.teacher.config.hidden_size,
+            ids=train_split.texts.table.column("id"),
+        ),
+        Exam(student_encoding(plan, "validation", cache=cache), validation.labels),
+        config=_control_training(plan) if name == "control" else plan.recipe.training,
+        machine=machine,
+        seed=plan.recipe.seed,
+        folder=run.checkpoints / name,
+        log=Log(run.log, name),
+        name="distilling" if name == "student" else f"training the {name} arm",
+    )
+    tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
+    return Arm(built.model.cpu(), tokenizer, outcome, built.notes)
+
+
+def _control_training(plan: Plan) -> TrainingConfig:
+    """The loop's settings for the control arm: as many steps as the student takes."""
+    config = plan.recipe.training
+    labelled = plan.material.counts["train_rows_labelled"]
+    steps_like_the_student = round(config.epochs * len(plan.material.train.texts) / labelled)
+    epochs = plan.recipe.evaluation.control_epochs or min(
+        max(config.epochs, steps_like_the_student), max(config.epochs, _CONTROL_EPOCHS)
+    )
+    return config.model_copy(update={"epochs": epochs})
+
+
+def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
+    checkpoint = plan.teacher
+    sample = []
+    if plan.student.narrow and plan.student.init == "teacher":
+        rows = sample_rows(plan.encoded.lengths, plan.recipe.seed)
+        sample = [
+            collate(
+                plan.encoded,
+                rows[start : start + 64],
+                pad_id=checkpoint.pad_id,
+                left=checkpoint.pads_left,
+                types=checkpoint.wants_types,
+            )
+            for start in range(0, len(rows), 64)
+        ]
+    return build_student(
+        plan.student,
+        teacher.model,
+        kept=plan.trimmed.kept if plan.trimmed else None,
+        sample=sample,
+        seed=plan.recipe.seed,
+        attention=machine.attention,
+    )
+
+
+def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
+    """The control arm that costs no training: the teacher's own int8 export, or None."""
+    made = export_variants(
+        plan.teacher.path,
+        run.checkpoints / "teacher_int8",
+        max_tokens=plan.max_tokens,
+        clean=plan.recipe.data.clean,
+        names=("onnx", "onnx_int8"),
+        title="exporting the teacher",
+    )
+    int8 = made[-1]
+    if int8.failure is not None:
+        say(f"  the teacher's int8 export failed: {int8.failure}")
+        return None
+    return Contender(
+        name="teacher_int8",
+        runtime="onnx_int8",
+        answerer=OnnxAnswerer(int8.path),
+        place=str(int8.path),
+        size_mb=size_mb(int8.path),
+        parameters=plan.teacher_counts.parameters,
+        encoder_parameters=plan.teacher_counts.encoder_parameters,
+    )

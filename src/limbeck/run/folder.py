@@ -1,0 +1,161 @@
+"""One run on disk: what it holds, whose it is, and how far it came."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from limbeck.config.load import dump_recipe, read_yaml
+from limbeck.config.recipe import Recipe
+from limbeck.errors import OutputError
+from limbeck.files import disk_error, whole_file
+
+
+class RunFolder:
+    """The files of one run, below its output folder."""
+
+    def __init__(self, output: str) -> None:
+        self.path = Path(output)
+        self.recipe = self.path / "recipe.yaml"
+        self.log = self.path / "log.jsonl"
+        self.student = self.path / "student"
+        self.control = self.path / "control"
+        self.export = self.path / "export"
+        self.gate = self.export / "gate.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.report_json = self.path / "report.json"
+        self.report_html = self.path / "report.html"
+
+    @contextmanager
+    def claimed(self, recipe: Recipe) -> Iterator[Recipe]:
+        """Hold the folder for this recipe; choices that it made before are kept.
+
+        Yields:
+            The recipe, with ``auto`` replaced by what the folder's recipe settled on.
+
+        Raises:
+            OutputError: If another run lives here, or one is running here now.
+        """
+        self.refuse_others(recipe)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.path) or OutputError(
+                str(self.path), f"this cannot be a folder ({error.strerror})", "Choose another."
+            ) from None
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise OutputError(
+                    str(self.path),
+                    "another limbeck is working in this folder now",
+                    "Wait for it, or choose another output folder.",
+                ) from None
+            yield self._settled(recipe)
+
+    def write_recipe(self, recipe: BaseModel) -> None:
+        """Keep the resolved recipe."""
+        header = (
+            "The resolved recipe of this run. To run it again:\n"
+            f"limbeck distill {self.recipe} --output <another folder>"
+        )
+        with whole_file(self.recipe) as part:
+            part.write_text(dump_recipe(recipe, header), encoding="utf-8")
+
+    def stored(self) -> Recipe | None:
+        """The recipe that lives here, or None in a new folder."""
+        if not self.recipe.exists():
+            return None
+        return Recipe.model_validate(read_yaml(self.recipe))
+
+    def refuse_others(self, recipe: Recipe) -> None:
+        """Refuse a folder that is not this recipe's, before anything is written to it.
+
+        Raises:
+            OutputError: Naming the first key in which the recipes differ.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(str(self.path), "this is a file", "Name a folder for the run.")
+        stored = self.stored()
+        if stored is None:
+            alien = [entry.name for entry in self.path.glob("[!.]*")] if self.path.exists() else []
+            if alien:
+                raise OutputError(
+                    str(self.path),
+                    f"this folder holds something else ({', '.join(sorted(alien)[:4])})",
+                    "Choose an empty or new folder with --output.",
+                )
+            return
+        difference = _first_difference(stored, self._settled(recipe))
+        if difference is not None:
+            raise OutputError(
+                str(self.path),
+                f"this folder holds another run: {difference}",
+                "Choose another folder with --output, or give that run's own command to go on "
+                "with it.",
+            )
+
+    def _settled(self, recipe: Recipe) -> Recipe:
+        stored = self.stored()
+        recipe = recipe.resolved()
+        if stored is None:
+            return recipe
+        old, new = stored.training, recipe.training
+        training = new.model_copy(
+            update={
+                "precision": old.precision if new.precision == "auto" else new.precision,
+                "attention": old.attention if new.attention == "auto" else new.attention,
+                "threads": old.threads if new.threads is None else new.threads,
+            }
+        )
+        precision = recipe.knowledge.precision
+        if precision == "auto":
+            precision = stored.knowledge.precision
+        objective = recipe.objective
+        if len(objective.terms or ()) == len(stored.objective.terms or ()):
+            objective = objective.model_copy(
+                update={
+                    "terms": tuple(
+                        _with_old_map(term, before)
+                        for term, before in zip(recipe.terms, stored.terms, strict=True)
+                    )
+                }
+            )
+        knowledge = recipe.knowledge.model_copy(update={"precision": precision})
+        return recipe.model_copy(
+            update={"training": training, "knowledge": knowledge, "objective": objective}
+        )
+
+
+def _with_old_map(term: BaseModel, before: BaseModel) -> BaseModel:
+    """The term, its layer map as it was spread before where it names none."""
+    if getattr(term, "layer_map", 0) is None and type(term) is type(before):
+        return term.model_copy(update={"layer_map": getattr(before, "layer_map", None)})
+    return term
+
+
+def _first_difference(stored: Recipe, wanted: Recipe) -> str | None:
+    old = _flat(stored.model_dump(mode="json", by_alias=True))
+    new = _flat(wanted.model_dump(mode="json", by_alias=True))
+    for key in [*new, *old]:
+        if key != "output" and old.get(key) != new.get(key):
+            return f"its {key} is {old.get(key)!r}, this one's is {new.get(key)!r}"
+    return None
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(tree, dict):
+        items = [(str(key), value) for key, value in tree.items()]
+    elif isinstance(tree, list):
+        items = [(str(index), value) for index, value in enumerate(tree)]
+    else:
+        return {prefix: tree}
+    flat: dict[str, object] = {}
+    for key, value in items:
+        flat.update(_flat(value, f"{prefix}.{key}" if prefix else key))
+    return flat

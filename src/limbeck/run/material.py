@@ -1,0 +1,204 @@
+"""Texts and labels of a recipe, split without leaks and checked against the teacher's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from limbeck.config.recipe import DataConfig
+from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
+from limbeck.data.read import dataset_rows, read_rows
+from limbeck.data.split import stratified_holdout, without_leaks
+from limbeck.data.texts import UNLABELLED, Texts, folded_hashes, gather
+from limbeck.errors import DataError, RecipeError
+from limbeck.progress import say
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Datasets = Mapping[str, "Dataset"]
+"""``datasets.Dataset`` objects for the splits train, unlabelled, validation and test."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A split and its class indices (-100 where a row has none)."""
+
+    texts: Texts
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run works on.
+
+    Attributes:
+        train: Labelled rows first, then unlabelled ones.
+        validation: Chooses states; every row is labelled.
+        test: Is only reported; every row is labelled. The validation split if there is no other.
+        names: Class names in the teacher's order.
+        counts: What was read and dropped, for the report.
+    """
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+    names: list[str]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tested_on_validation(self) -> bool:
+        """Whether there is no test split of its own."""
+        return self.test is self.validation
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any training row is labelled."""
+        return bool((self.train.labels != UNLABELLED).any())
+
+
+def gather_material(
+    data: DataConfig,
+    teacher_labels: Sequence[str] | None,
+    *,
+    seed: int,
+    datasets: Datasets | None = None,
+) -> Material:
+    """Read, check, split and deduplicate everything that a recipe's `data` names.
+
+    Args:
+        data: The recipe's `data`.
+        teacher_labels: Class names in the teacher's order, or None to take them from the data.
+        seed: Of the split.
+        datasets: Splits that are `datasets.Dataset` objects instead of files.
+
+    Raises:
+        DataError: For what cannot be read, or leaves nothing to learn.
+        TeacherError: For labels that the teacher does not know.
+    """
+    given = datasets or {}
+    sources = {"train": data.train, "validation": data.validation, "test": data.test}
+    if sources["train"] is None and "train" not in given:
+        raise RecipeError(
+            "data.train", "this is missing", "Name a file: --train train.jsonl (or data.train)."
+        )
+    split = {
+        name: _read(name, source, data, given)
+        for name, source in sources.items()
+        if source is not None or name in given
+    }
+    where = {name: source or name for name, source in sources.items()}
+    train = split["train"]
+    names = (
+        label_names(data.labels, teacher_labels)
+        if teacher_labels is not None
+        else names_from_data(train, data.labels, where["train"])
+    )
+    labels = {
+        name: encode_labels(texts, names, source=where[name]) for name, texts in split.items()
+    }
+    for name in ("validation", "test"):
+        if name in split:
+            _refuse_unlabelled(split[name], labels[name], where[name])
+    counts = {"train_rows": len(train)}
+    held_out = [split[name] for name in ("validation", "test") if name in split]
+    kept, counts["train_rows_dropped"] = without_leaks(train, held_out)
+    if counts["train_rows_dropped"]:
+        say(
+            f"  {counts['train_rows_dropped']} training rows dropped: their texts stand in "
+            "validation or test"
+        )
+        labels["train"] = encode_labels(kept, names, source=where["train"])
+    _refuse_one_class(labels["train"], names, where["train"])
+    lesson = Labelled(kept, labels["train"])
+    if "validation" in split:
+        validation = Labelled(split["validation"], labels["validation"])
+    else:
+        lesson, validation = _hold_out(lesson, data, seed, where["train"])
+        held_out.append(validation.texts)
+    test = Labelled(split["test"], labels["test"]) if "test" in split else validation
+    lesson = _with_unlabelled(lesson, data, given, held_out, counts)
+    counts.update(
+        train_rows_used=len(lesson.texts),
+        train_rows_labelled=int((lesson.labels != UNLABELLED).sum()),
+        validation_rows=len(validation.texts),
+        test_rows=len(test.texts),
+    )
+    return Material(lesson, validation, test, names, counts)
+
+
+def _read(name: str, source: str | None, data: DataConfig, given: Datasets) -> Texts:
+    labels = name != "unlabelled"
+    if name in given:
+        return gather(name, dataset_rows(given[name], name), name, data, labels=labels)
+    assert source is not None
+    return gather(name, read_rows(source), source, data, labels=labels)
+
+
+def _hold_out(
+    lesson: Labelled, data: DataConfig, seed: int, source: str
+) -> tuple[Labelled, Labelled]:
+    kept, held = stratified_holdout(
+        lesson.labels,
+        folded_hashes(lesson.texts),
+        share=data.validation_share,
+        seed=seed,
+        source=source,
+    )
+    rows = [Labelled(lesson.texts.take(part), lesson.labels[part]) for part in (kept, held)]
+    validation = Labelled(Texts("validation", rows[1].texts.table), rows[1].labels)
+    say(f"  no validation file: {len(held)} rows of train are held out, stratified")
+    return rows[0], validation
+
+
+def _with_unlabelled(
+    lesson: Labelled,
+    data: DataConfig,
+    given: Datasets,
+    held_out: list[Texts],
+    counts: dict[str, int],
+) -> Labelled:
+    parts = [_read("unlabelled", source, data, {}) for source in data.unlabelled]
+    if "unlabelled" in given:
+        parts.append(_read("unlabelled", None, data, given))
+    if not parts:
+        return lesson
+    table = pa.concat_tables([part.table for part in parts])
+    if len(parts) > 1:
+        ids = [f"unlabelled/{row}" for row in range(1, table.num_rows + 1)]
+        table = table.set_column(0, "id", pa.array(ids, pa.large_string()))
+    more = Texts("unlabelled", table.combine_chunks())
+    counts["unlabelled_rows"] = len(more)
+    more, dropped = without_leaks(more, [*held_out, lesson.texts])
+    _, first = np.unique(folded_hashes(more), return_index=True)
+    repeated = len(more) - len(first)
+    more = more.take(np.sort(first))
+    counts["unlabelled_rows_dropped"] = dropped + repeated
+    say(
+        f"  {len(more)} unlabelled rows ({dropped} dropped that stand in another split, "
+        f"{repeated} repeated)"
+    )
+    texts = Texts("train", pa.concat_tables([lesson.texts.table, more.table]).combine_chunks())
+    labels = np.concatenate([lesson.labels, np.full(len(more), UNLABELLED, dtype=np.int64)])
+    return Labelled(texts, labels)
+
+
+def _refuse_unlabelled(texts: Texts, labels: np.ndarray, source: str) -> None:
+    bare = np.flatnonzero(labels == UNLABELLED)
+    if len(bare):
+        first = texts.table.column("id")[int(bare[0])].as_py()
+        raise DataError(
+            source,
+            f"{len(bare)} of {len(texts)} rows have no label, {first} the first",
+            f"Rows of {texts.name} are judged, so each needs one; check data.label_column.",
+        )
+
+
+def _refuse_one_class(labels: np.ndarray, names: Sequence[str], source: str) -> None:
+    classes = np.unique(labels[labels != UNLABELLED])
+    if len(classes) == 1:
+        raise one_class_only([names[int(classes[0])]], source)

@@ -1,0 +1,202 @@
+"""The plan of a run: everything that can be known and checked before weights are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from limbeck.config.recipe import Recipe
+from limbeck.config.terms import Term
+from limbeck.data.encode import Encoded, encode
+from limbeck.errors import RecipeError
+from limbeck.files import free_mb
+from limbeck.knowledge.record import knowledge_mb
+from limbeck.knowledge.store import Identity, Kind
+from limbeck.progress import say
+from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
+from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.teacher.family import layer_count
+from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
+from limbeck.training.loop import planned_steps
+from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has passed every check that needs no weights.
+
+    Attributes:
+        recipe: With layer maps written out.
+        teacher: The teacher's config and tokenizer.
+        material: Texts and labels.
+        max_tokens: Where texts are cut.
+        encoded: The training texts under the teacher's tokenizer.
+        student: What to build.
+        trimmed: The student's smaller tokenizer, or None if it has the teacher's.
+        terms: The objective with its layer maps.
+        kind: What to record of the teacher.
+        teacher_counts: The teacher's parameters.
+        student_counts: The student's.
+        steps: Optimizer steps.
+        knowledge_mb: Disk for the teacher's answers on the training texts.
+        checkpoint_mb: Disk for checkpoints, student and control.
+    """
+
+    recipe: Recipe
+    teacher: Checkpoint
+    material: Material
+    max_tokens: int
+    encoded: Encoded
+    student: StudentPlan
+    trimmed: Trimmed | None
+    terms: tuple[Term, ...]
+    kind: Kind
+    teacher_counts: Counts
+    student_counts: Counts
+    steps: int
+    knowledge_mb: float
+    checkpoint_mb: float
+
+
+def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) -> Plan:
+    """Check everything that can be checked, count everything that can be counted.
+
+    Args:
+        recipe: What to do.
+        cache: Where token ids are kept.
+        datasets: Splits given as objects.
+
+    Raises:
+        LimbeckError: The first thing that would fail or train towards a wrong target.
+    """
+    teacher = look_at(recipe.teacher)
+    check_single_label(teacher)
+    early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    terms = with_layer_maps(recipe.terms, layer_count(early.config), layer_count(teacher.config))
+    kind = Kind(hidden=teacher_layers_of(terms), precision=recipe.knowledge.precision)
+    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
+    _refuse_lessonless(terms, material)
+    max_tokens = teacher.max_tokens(recipe.data.max_tokens)
+    encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
+    if encoded.cut:
+        say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
+    trimmed = _trim(recipe, teacher, material, encoded)
+    student = early
+    if trimmed is not None:
+        student = plan_student(recipe.student, teacher, len(trimmed.kept))
+    _refuse_other_tokens(student, terms, recipe)
+    teacher_counts = count_parameters(teacher.config, teacher)
+    student_counts = count_parameters(student.config, student.checkpoint)
+    identity = Identity(
+        "", "", max_tokens, kind, len(material.train.texts), recipe.knowledge.shard_rows
+    )
+    need = knowledge_mb(
+        identity, len(material.names), int(encoded.offsets[-1]), teacher.config.hidden_size
+    )
+    recorded = needs_teacher(terms) and recipe.knowledge.source == "recorded"
+    return Plan(
+        recipe=recipe,
+        teacher=teacher,
+        material=material,
+        max_tokens=max_tokens,
+        encoded=encoded,
+        student=student,
+        trimmed=trimmed,
+        terms=terms,
+        kind=kind,
+        teacher_counts=teacher_counts,
+        student_counts=student_counts,
+        steps=planned_steps(encoded.lengths, recipe.training, recipe.seed),
+        knowledge_mb=need if recorded else 0.0,
+        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2,
+    )
+
+
+def describe(plan: Plan) -> list[str]:
+    """The plan as lines for a person."""
+    teacher, student = plan.teacher_counts, plan.student_counts
+    counts = plan.material.counts
+    layers = layer_count(plan.student.config)
+    lines = [
+        f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
+        f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
+        f"student   {layers} layers x {plan.student.config.hidden_size}, "
+        f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
+        f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
+        "in int8",
+    ]
+    if plan.student.teacher_layers:
+        taken = ", ".join(map(str, plan.student.teacher_layers))
+        lines.append(f"          taken from the teacher's layers {taken}")
+    if plan.trimmed is not None:
+        kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
+        lines.append(f"          {kept:,} of {whole:,} tokens kept")
+    lines += [
+        f"classes   {len(plan.material.names)}: {', '.join(plan.material.names[:10])}"
+        + (", …" if len(plan.material.names) > 10 else ""),
+        f"texts     train {counts['train_rows_used']:,} ({counts['train_rows_labelled']:,} "
+        f"labelled, {counts['train_rows_dropped']:,} dropped as leaks), validation "
+        f"{counts['validation_rows']:,}, test {counts['test_rows']:,}"
+        + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
+        f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
+        f"cut at {plan.max_tokens} tokens",
+        f"terms     {'; '.join(_term_line(term) for term in plan.terms)}",
+        f"training  {plan.steps:,} steps in {plan.recipe.training.epochs} epochs"
+        + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
+        f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
+        f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
+        f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
+    ]
+    return lines
+
+
+def _term_line(term: Term) -> str:
+    settings = term.model_dump(exclude={"kind", "weight"}, exclude_none=True)
+    inside = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{term.weight:g} x {term.kind}" + (f" ({inside})" if inside else "")
+
+
+def _trim(
+    recipe: Recipe, teacher: Checkpoint, material: Material, encoded: Encoded
+) -> Trimmed | None:
+    if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
+        return None
+    trimmed = trim_vocabulary(teacher.tokenizer, [encoded])
+    different = check_trimmed(trimmed, material.train.texts, encoded)
+    say(
+        f"  vocabulary: {len(trimmed.kept):,} of {teacher.config.vocab_size:,} tokens kept"
+        + (f"; {different} texts are now cut into other tokens" if different else "")
+    )
+    return trimmed
+
+
+def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
+    if needs_teacher(terms) or material.has_labels:
+        return
+    raise RecipeError(
+        "data.train",
+        "no row has a label and no term looks at the teacher: there is nothing to learn from",
+        "Give labels, or a term of kind logits.",
+    )
+
+
+def _refuse_other_tokens(student: StudentPlan, terms: tuple[Term, ...], recipe: Recipe) -> None:
+    if student.init != "checkpoint" or not teacher_layers_of(terms):
+        return
+    raise RecipeError(
+        "objective.terms",
+        f"a hidden term matches states token by token, but the student from "
+        f"{recipe.student.checkpoint} may have other tokens than the teacher",
+        "Use the terms hard and logits with student.checkpoint.",
+    )
+
+
+def student_encoding(plan: Plan, split: str, *, cache: Path) -> Encoded:
+    """Token ids of a split under the student's tokenizer."""
+    texts = getattr(plan.material, split).texts
+    if plan.trimmed is not None:
+        backend = backend_of(plan.trimmed.tokenizer)
+    else:
+        backend = plan.student.checkpoint.backend
+    return encode(texts, backend, max_tokens=plan.max_tokens, folder=cache)

@@ -1,0 +1,160 @@
+"""The teacher, loaded and asked once: about the splits of a plan, or about texts alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limbeck.config.recipe import Recipe
+from limbeck.data.encode import encode
+from limbeck.data.read import read_rows
+from limbeck.data.texts import gather
+from limbeck.errors import RecipeError
+from limbeck.knowledge.answers import Answers, LiveTeacher
+from limbeck.knowledge.record import choose_precision, record
+from limbeck.knowledge.recorded import Recorded
+from limbeck.knowledge.store import Kind
+from limbeck.run.plan import Plan
+from limbeck.student.plan import plan_student
+from limbeck.teacher.family import layer_count
+from limbeck.teacher.label_order import check_label_order
+from limbeck.teacher.load import check_single_label, fingerprint, load_classifier, look_at
+from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
+from limbeck.training.machine import choose, threads
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A loaded teacher.
+
+    Attributes:
+        model: In eval mode, float32.
+        fingerprint: Hash of weights, architecture and tokenizer.
+        kind: What is recorded of it on the training texts, its precision settled.
+    """
+
+    model: PreTrainedModel
+    fingerprint: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The teacher's answers.
+
+    Attributes:
+        train: On the training texts; None if no term looks at the teacher.
+        validation: Logits on the validation rows, float32.
+        test: Logits on the test rows, float32.
+    """
+
+    train: Answers | None
+    validation: Recorded
+    test: Recorded
+
+
+def load_teacher(plan: Plan) -> Teacher:
+    """The plan's teacher, its weights checked, its recording precision settled."""
+    import torch
+
+    model = load_classifier(plan.teacher, attention="eager")
+    stamp = fingerprint(model, plan.teacher.backend)
+    if torch.cuda.is_available():
+        model.to("cuda")  # pyright: ignore[reportArgumentType]
+    precision = choose_precision(model, plan.teacher, plan.encoded, plan.recipe.knowledge)
+    return Teacher(model, stamp, Kind(hidden=plan.kind.hidden, precision=precision))
+
+
+def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
+    """Record what the teacher says about validation, test and training texts.
+
+    Validation comes first: it shows at once whether labels and teacher belong together.
+
+    Raises:
+        TeacherError: If the labels fit the teacher far better in another order.
+    """
+    validation = _logits(plan, teacher, "validation", cache)
+    check_label_order(
+        validation.all_logits(),
+        plan.material.validation.labels,
+        plan.material.names,
+        where=plan.teacher.path,
+    )
+    test = validation
+    if not plan.material.tested_on_validation:
+        test = _logits(plan, teacher, "test", cache)
+    return Knowledge(_train_answers(plan, teacher), validation, test)
+
+
+def _train_answers(plan: Plan, teacher: Teacher) -> Answers | None:
+    if not needs_teacher(plan.terms):
+        return None
+    if plan.recipe.knowledge.source == "live":
+        return LiveTeacher(teacher.model, plan.teacher, plan.encoded, teacher.kind)
+    return record(
+        teacher.model,
+        plan.teacher,
+        plan.material.train.texts,
+        plan.encoded,
+        teacher_fingerprint=teacher.fingerprint,
+        kind=teacher.kind,
+        settings=plan.recipe.knowledge,
+    )
+
+
+def _logits(plan: Plan, teacher: Teacher, split: str, cache: Path) -> Recorded:
+    """Float32 logits of a split that is judged: its score must not depend on the precision."""
+    texts = getattr(plan.material, split).texts
+    encoded = encode(texts, plan.teacher.backend, max_tokens=plan.max_tokens, folder=cache)
+    return record(
+        teacher.model,
+        plan.teacher,
+        texts,
+        encoded,
+        teacher_fingerprint=teacher.fingerprint,
+        kind=Kind(),
+        settings=plan.recipe.knowledge,
+    )
+
+
+def record_texts(recipe: Recipe) -> Path:
+    """Ask the recipe's teacher about the texts of `data.train`; labels are not read.
+
+    A later `distill` finds these answers if it works on the same rows: the whole file, with the
+    same cleaning and cut.
+
+    Returns:
+        The folder of the answers.
+    """
+    if recipe.data.train is None:
+        raise RecipeError("data.train", "this is missing", "Name the texts: --train texts.jsonl.")
+    teacher = look_at(recipe.teacher)
+    check_single_label(teacher)
+    source = recipe.data.train
+    texts = gather("train", read_rows(source), source, recipe.data, labels=False)
+    encoded = encode(
+        texts,
+        teacher.backend,
+        max_tokens=teacher.max_tokens(recipe.data.max_tokens),
+        folder=Path(recipe.knowledge.folder) / "tokens",
+    )
+    layers = layer_count(teacher.config)
+    student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    terms = with_layer_maps(recipe.terms, layer_count(student.config), layers)
+    with threads(choose(recipe.training).threads):
+        model = load_classifier(teacher)
+        precision = choose_precision(model, teacher, encoded, recipe.knowledge)
+        answers = record(
+            model,
+            teacher,
+            texts,
+            encoded,
+            teacher_fingerprint=fingerprint(model, teacher.backend),
+            kind=Kind(hidden=teacher_layers_of(terms), precision=precision),
+            settings=recipe.knowledge,
+        )
+    return answers.place

@@ -1,0 +1,1 @@
+"""Runtimes: a finished model answers texts, by transformers or by onnxruntime."""

@@ -1,0 +1,122 @@
+"""Builds the planned student: weights from the teacher, from a checkpoint, or new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.data.batches import Batch
+from limbeck.errors import StudentError
+from limbeck.student.cut import taken_weights
+from limbeck.student.narrow import energy_note, narrow_weights, refuse_unless_bert_like
+from limbeck.student.plan import StudentPlan
+from limbeck.teacher.load import class_names, load_classifier
+
+if TYPE_CHECKING:
+    from torch import Generator, nn
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Built:
+    """A student before training, and what to say about how it was made."""
+
+    model: PreTrainedModel
+    notes: tuple[str, ...]
+
+
+def build_student(
+    plan: StudentPlan,
+    teacher: PreTrainedModel,
+    *,
+    kept: np.ndarray | None,
+    sample: Sequence[Batch],
+    seed: int,
+    attention: str,
+) -> Built:
+    """The student of a plan, in float32 on the CPU. The same arguments give the same weights.
+
+    Args:
+        plan: From `plan_student`.
+        teacher: Where weights are taken from.
+        kept: Old token id of each new one, or None for the whole vocabulary.
+        sample: Batches of training texts under the teacher's tokenizer, for narrower students.
+        seed: Of new weights.
+        attention: The attention implementation to train with.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if plan.init == "checkpoint":
+            return _from_checkpoint(plan, attention)
+        model = AutoModelForSequenceClassification.from_config(
+            plan.config, attn_implementation=attention, dtype=torch.float32
+        )
+    if plan.init != "teacher":
+        randomize(model, plan.init, torch.Generator().manual_seed(seed))
+        return Built(model, (f"weights are new ({plan.init})",))
+    family = plan.checkpoint.family
+    weights = taken_weights(teacher, family, plan.teacher_layers, kept)
+    notes = [f"layers taken from the teacher's {', '.join(map(str, plan.teacher_layers))}"]
+    if plan.narrow:
+        refuse_unless_bert_like(family, plan.config.model_type)
+        weights, energy = narrow_weights(
+            weights, teacher, family, sample, plan.teacher_layers, plan.config
+        )
+        notes.append(energy_note(energy))
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing:
+        raise StudentError(
+            "student",
+            f"{len(missing)} weights cannot be taken from the teacher, {missing[0]} among them",
+            "Take other layers (student.from), or use student.init=normal.",
+        )
+    if unexpected:
+        notes.append(f"left out of the teacher: {', '.join(sorted(unexpected))}")
+    return Built(model, tuple(notes))
+
+
+def _from_checkpoint(plan: StudentPlan, attention: str) -> Built:
+    names = class_names(plan.config)
+    model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
+    return Built(model, (f"weights from {plan.checkpoint.path}",))
+
+
+def randomize(model: nn.Module, init: str, generator: Generator) -> None:
+    """New weights in place: matrices by `init`, biases 0, LayerNorms the identity.
+
+    Args:
+        model: Any module.
+        init: ``normal`` (standard deviation 0.02, BERT's), ``xavier`` (uniform, Glorot and
+            Bengio 2010) or ``kaiming`` (normal, fan-in, He et al. 2015).
+        generator: Of the random numbers.
+    """
+    import torch
+    from torch import nn
+
+    matrix = {
+        "normal": lambda weight: nn.init.normal_(weight, std=0.02, generator=generator),
+        "xavier": lambda weight: nn.init.xavier_uniform_(weight, generator=generator),
+        "kaiming": lambda weight: nn.init.kaiming_normal_(
+            weight, nonlinearity="relu", generator=generator
+        ),
+    }[init]
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02, generator=generator)
+                if module.padding_idx is not None:
+                    module.weight[module.padding_idx].zero_()
+            elif isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1.0)
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.Linear):
+                matrix(module.weight)
+                if module.bias is not None:
+                    module.bias.zero_()

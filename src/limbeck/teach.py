@@ -1,0 +1,117 @@
+"""Makes a teacher: a classifier fine-tuned from an encoder on labelled texts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from limbeck.config.recipe import TeachRecipe
+from limbeck.config.terms import HardTerm
+from limbeck.data.encode import Encoded, encode
+from limbeck.errors import OutputError
+from limbeck.evaluation.bootstrap import Resamples
+from limbeck.files import whole_folder, write_json
+from limbeck.progress import say
+from limbeck.run.material import Datasets, Labelled, Material, gather_material
+from limbeck.tasks import classification
+from limbeck.teacher.ask import predict_logits
+from limbeck.teacher.load import (
+    Checkpoint,
+    load_classifier,
+    look_at,
+    quiet_transformers,
+    set_class_names,
+)
+from limbeck.training.log import Log
+from limbeck.training.loop import Exam, Lessons, train
+from limbeck.training.machine import Machine, choose, threads
+
+
+def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
+    """Fine-tune an encoder into a classifier and write it to the recipe's output folder.
+
+    Interrupted at any moment, the same call goes on from the last checkpoint.
+
+    Args:
+        recipe: Base encoder, texts and loop.
+        datasets: Splits as `datasets.Dataset` objects, by name.
+
+    Returns:
+        The score (accuracy) on the test rows, or on validation where there is no test.
+
+    Raises:
+        LimbeckError: For anything that the user can mend.
+    """
+    output = Path(recipe.output)
+    if (output / "config.json").exists() or (output.is_dir() and any(output.glob("[!.]*"))):
+        raise OutputError(
+            str(output),
+            "this folder holds something already",
+            "Choose a new folder with --output, or delete this one.",
+        )
+    base = look_at(recipe.base, role="base encoder")
+    material = gather_material(recipe.data, None, seed=recipe.seed, datasets=datasets)
+    machine = choose(recipe.training)
+    work = output.with_name(f".{output.name}.teaching")
+    with threads(machine.threads):
+        score = _teach(recipe, base, material, machine, output, work)
+    shutil.rmtree(work, ignore_errors=True)
+    return score
+
+
+def _teach(
+    recipe: TeachRecipe,
+    base: Checkpoint,
+    material: Material,
+    machine: Machine,
+    output: Path,
+    work: Path,
+) -> float:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = load_classifier(
+            base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
+        )
+    max_tokens = base.max_tokens(recipe.data.max_tokens)
+
+    def encoded(part: Labelled) -> Encoded:
+        return encode(part.texts, base.backend, max_tokens=max_tokens, folder=work / "tokens")
+
+    train(
+        model,
+        base,
+        (HardTerm(weight=1.0),),
+        Lessons(
+            encoded=encoded(material.train),
+            labels=material.train.labels,
+            answers=None,
+            teacher_hidden=base.config.hidden_size,
+            ids=material.train.texts.table.column("id"),
+        ),
+        Exam(encoded(material.validation), material.validation.labels),
+        config=recipe.training,
+        machine=machine,
+        seed=recipe.seed,
+        folder=work / "checkpoints",
+        log=Log(work / "log.jsonl", "teacher"),
+        name="fine-tuning the teacher",
+    )
+    logits = predict_logits(model, base, encoded(material.test))
+    correct = classification.correct(logits, material.test.labels)
+    interval = Resamples({"teacher": correct}, count=2000, confidence=0.95, seed=0).score("teacher")
+    set_class_names(model.config, material.names)
+    with whole_folder(output) as part, quiet_transformers():
+        model.cpu().save_pretrained(part)
+        base.tokenizer.save_pretrained(part)
+        write_json(
+            part / "limbeck_teach.json",
+            {"score": interval.value, "recipe": recipe.model_dump(mode="json")},
+        )
+    where = "validation" if material.tested_on_validation else "test"
+    say(
+        f"{output}: {classification.SCORE_NAME} {interval.value:.4f} on {where} "
+        f"(interval {interval.low:.4f} to {interval.high:.4f})"
+    )
+    return interval.value

@@ -1,0 +1,1 @@
+"""The teacher: loaded frozen, checked, and asked."""

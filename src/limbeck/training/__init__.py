@@ -1,0 +1,1 @@
+"""Training: one small loop, its losses, its state on disk."""

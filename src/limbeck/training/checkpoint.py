@@ -1,0 +1,124 @@
+"""A training's state on disk: everything that a resumed run needs to end like a straight one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.files import read_json, whole_folder, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+
+@dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        step: Optimizer steps taken.
+        epoch: The epoch under way, from 0.
+        batch: Batches of it already taken.
+        best_score: Best validation score so far, or -1 before the first look.
+        best_step: The step that gave it.
+        looks_since_best: Looks at validation since then.
+        seconds: Time spent training, in seconds, over all sessions.
+        stopped_early: Whether patience ran out.
+        finished: Whether there is nothing left to do.
+        looks: Step and score of every look.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_score: float = -1.0
+    best_step: int = 0
+    looks_since_best: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+    finished: bool = False
+    looks: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The folder of one arm: ``last`` (to go on from) and ``best`` (to keep)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def progress(self) -> Progress | None:
+        """Where the last checkpoint stands, or None if there is none."""
+        path = self.folder / "last" / "progress.json"
+        return Progress(**read_json(path)) if path.exists() else None
+
+    def save(self, progress: Progress, module: nn.Module, optimizer: Optimizer) -> None:
+        """Keep the state after a step, whole or not at all."""
+        import torch
+        from safetensors.torch import save_file
+
+        tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
+        for index, slots in optimizer.state_dict()["state"].items():
+            for slot, value in slots.items():
+                tensors[f"optimizer.{index}.{slot}"] = torch.as_tensor(value)
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        with whole_folder(self.folder / "last") as part:
+            save_file(_plain(tensors), part / "state.safetensors")
+            write_json(part / "progress.json", asdict(progress))
+
+    def restore(self, module: nn.Module, optimizer: Optimizer) -> Progress:
+        """Put the last checkpoint's state into model, optimizer and random numbers."""
+        import torch
+        from safetensors.torch import load_file
+
+        tensors = load_file(self.folder / "last" / "state.safetensors")
+        module.load_state_dict(_under(tensors, "model."))
+        state = optimizer.state_dict()
+        slots: dict[int, dict[str, Any]] = {}
+        for name, value in _under(tensors, "optimizer.").items():
+            index, slot = name.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict({**state, "state": slots})
+        torch.set_rng_state(tensors["random.cpu"])
+        if torch.cuda.is_available() and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+        progress = self.progress()
+        assert progress is not None
+        return progress
+
+    def keep_best(self, module: nn.Module, step: int) -> None:
+        """Keep the module's weights as those of the best step so far.
+
+        Every best step has its own file: a kill between this and the next checkpoint then
+        leaves the file that the checkpoint names.
+        """
+        from safetensors.torch import save_file
+
+        with whole_folder(self.folder / f"best-{step}") as part:
+            save_file(_plain(module.state_dict()), part / "model.safetensors")
+
+    def drop_other_bests(self, step: int) -> None:
+        """Delete the best states that the last checkpoint no longer names."""
+        import shutil
+
+        for folder in self.folder.glob("best-*"):
+            if folder.name != f"best-{step}":
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def load_best(self, module: nn.Module, step: int) -> None:
+        """Put the best state back into the module."""
+        from safetensors.torch import load_file
+
+        module.load_state_dict(load_file(self.folder / f"best-{step}" / "model.safetensors"))
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU that share no memory, as safetensors wants."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}

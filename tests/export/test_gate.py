@@ -1,0 +1,160 @@
+"""The gate: exports that are right pass, exports that are not are named with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from limbeck.config.recipe import CleanConfig, ExportConfig
+from limbeck.evaluation.bootstrap import Resamples
+from limbeck.evaluation.measure import Measurements
+from limbeck.evaluation.speed import Speed
+from limbeck.export.gate import best_bulk, best_single, judge
+from limbeck.export.onnx_files import Variant, export_variants
+from limbeck.runtime.answerer import answer_all
+from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.runtime.transformers_model import from_folder
+
+TEXTS = ["the film was lovely", "a dull story", "his dog was superb by the sea", "rain", "one man"]
+
+
+@pytest.fixture(scope="module")
+def exported(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Variant]:
+    folder = tmp_path_factory.mktemp("export")
+    return export_variants(teacher, folder, max_tokens=32, clean=CleanConfig())
+
+
+def test_every_variant_is_made(exported: list[Variant]) -> None:
+    """A BERT teacher is what most users have."""
+    assert [variant.failure for variant in exported] == [None] * 4
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_fused"])
+def test_float_exports_answer_as_transformers_does(
+    exported: list[Variant], teacher: Path, name: str
+) -> None:
+    """Single texts, padded batches, and lengths that the export never saw."""
+    path = next(variant.path for variant in exported if variant.name == name)
+    reference = from_folder(str(teacher), max_tokens=32)
+    answerer = OnnxAnswerer(path)
+    long = " ".join(["the film was a story of rain"] * 9)
+    for texts in ([TEXTS[0]], TEXTS, [long], [long, "rain"]):
+        np.testing.assert_allclose(
+            answerer.logits(texts), reference.logits(texts), atol=2e-5, rtol=1e-4
+        )
+
+
+def test_int8_exports_are_near_and_smaller(exported: list[Variant], teacher: Path) -> None:
+    """Quantization moves logits a little, never the easy answers."""
+    reference = answer_all(from_folder(str(teacher), max_tokens=32), TEXTS)
+    whole = next(v.path for v in exported if v.name == "onnx").stat().st_size
+    for name in ("onnx_int8", "onnx_fused_int8"):
+        path = next(variant.path for variant in exported if variant.name == name)
+        answers = answer_all(OnnxAnswerer(path), TEXTS)
+        assert (answers.argmax(1) == reference.argmax(1)).all()
+        assert path.stat().st_size < whole
+
+
+def test_a_failing_exporter_leaves_the_others(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tool that breaks must not cost the user the rest, nor leave half a file."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no such operator\nand much more")
+
+    monkeypatch.setattr("limbeck.export.onnx_files._fuse", fail)
+    made = export_variants(teacher, tmp_path, max_tokens=32, clean=CleanConfig())
+    failures = {variant.name: variant.failure for variant in made}
+    assert failures["onnx"] is None
+    assert failures["onnx_int8"] is None
+    assert failures["onnx_fused"] == "RuntimeError: no such operator"
+    assert failures["onnx_fused_int8"] is not None
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def _measured(logits: np.ndarray, labels: np.ndarray, speed: Speed) -> Measurements:
+    student = np.stack([1.0 - labels, labels.astype(float)], axis=1)
+    parts = {
+        "student": (student.argmax(1) == labels).astype(float),
+        "onnx": (logits.argmax(1) == labels).astype(float),
+    }
+    return Measurements(
+        logits={"student": student, "onnx": logits},
+        speed={"student": Speed(5.0, 6.0, 300.0), "onnx": speed},
+        memory_mb={"student": None, "onnx": None},
+        resamples=Resamples(parts, count=50, confidence=0.95, seed=0),
+    )
+
+
+def _judge(flipped: int, speed: Speed, tmp_path: Path, *, nan: bool = False) -> Any:
+    labels = np.arange(100) % 2
+    logits = np.stack([1.0 - labels, labels.astype(float)], axis=1)
+    logits[:flipped] = logits[:flipped, ::-1]
+    if nan:
+        logits[0] = np.nan
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"0" * 1000)
+    measured = _measured(logits, labels, speed)
+    return judge([Variant("onnx", path)], measured, parameters=10, config=ExportConfig())[0]
+
+
+FAST = Speed(1.0, 2.0, 1000.0)
+
+
+def test_takes_what_is_as_good_and_faster(tmp_path: Path) -> None:
+    """The usual case."""
+    export = _judge(0, FAST, tmp_path)
+    assert export.accepted
+    assert export.reason == ""
+    assert export.flips == 0
+    assert best_single([export]) == best_bulk([export]) == "onnx"
+
+
+def test_refuses_a_lost_score(tmp_path: Path) -> None:
+    """int8 breaks some models; this is what users of other tools complain about most."""
+    export = _judge(1, FAST, tmp_path)
+    assert not export.accepted
+    assert "loses 0.0100 of the student's score" in export.reason
+    assert export.flips == 1
+    assert best_single([export]) is None
+
+
+def test_refuses_flips_that_cancel_out(tmp_path: Path) -> None:
+    """Equal scores can hide a tenth of the answers changed."""
+    labels = np.arange(100) % 2
+    student = np.stack([1.0 - labels, labels.astype(float)], axis=1)
+    student[:5] = student[:5, ::-1]
+    logits = np.stack([1.0 - labels, labels.astype(float)], axis=1)
+    logits[5:10] = logits[5:10, ::-1]
+    parts = {
+        "student": (student.argmax(1) == labels) * 1.0,
+        "onnx": (logits.argmax(1) == labels) * 1.0,
+    }
+    measured = Measurements(
+        logits=answers,
+        speed={"student": Speed(5.0, 6.0, 300.0), "onnx": FAST},
+        memory_mb={"student": None, "onnx": None},
+        resamples=Resamples(parts, count=50, confidence=0.95, seed=0),
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"0")
+    export = judge([Variant("onnx", path)], measured, parameters=1, config=ExportConfig())[0]
+    assert export.score_change == 0.0
+    assert not export.accepted
+    assert "answers 10 of 100 test rows otherwise" in export.reason
+
+
+def test_refuses_what_is_slower_here(tmp_path: Path) -> None:
+    """An export that is slower has no reason to exist."""
+    export = _judge(0, Speed(7.0, 9.0, 100.0), tmp_path)
+    assert not export.accepted
+    assert "slower here" in export.reason
+
+
+def test_refuses_nan(tmp_path: Path) -> None:
+    """Argmax of NaN is a class, too."""
+    assert "NaN" in _judge(0, FAST, tmp_path, nan=True).reason

@@ -1,0 +1,95 @@
+"""Every architecture that limbeck knows: layers are found, cut and caught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from limbeck.data.batches import Batch
+from limbeck.student.cut import taken_weights
+from limbeck.teacher.ask import ask
+from limbeck.teacher.family import FAMILIES, layer_count, layer_modules
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
+    "intermediate_size": 24, "max_position_embeddings": 40, "embedding_size": 8, "pad_token_id": 0,
+}  # fmt: skip
+OWN = {
+    "distilbert": {"dim": 16, "n_layers": 4, "n_heads": 2, "hidden_dim": 24, "vocab_size": 50},
+    "xlnet": {"d_model": 16, "n_layer": 4, "n_head": 2, "d_inner": 24, "vocab_size": 50},
+    "mobilebert": {**SIZES, "intra_bottleneck_size": 16, "true_hidden_size": 16},
+    "modernbert": {**SIZES, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1,
+                   "eos_token_id": 2},
+}  # fmt: skip
+
+
+def _model(family: str, layers: int = 4) -> Any:
+    settings = dict(OWN.get(family, SIZES))
+    for key in ("num_hidden_layers", "n_layers", "n_layer"):
+        if key in settings:
+            settings[key] = layers
+    config = AutoConfig.for_model(family, **settings)
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(
+        config, attn_implementation="eager"
+    ).eval()
+
+
+def _batch() -> Batch:
+    ids = torch.randint(3, 50, (2, 8), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    return Batch(rows=None, input_ids=ids, attention_mask=mask, token_type_ids=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@torch.no_grad()
+def test_hooks_catch_what_the_model_calls_its_hidden_states(family: str) -> None:
+    """A layer off by one matches the student to the wrong one."""
+    model = _model(family)
+    batch = _batch()
+    wanted = list(range(layer_count(model.config) + 1))
+    caught = ask(model, batch, FAMILIES[family], wanted).hidden
+    told = model.base_model(
+        input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True
+    ).hidden_states
+    assert sorted(caught) == wanted
+    inner = [n for n in wanted[1:-1]] if family in ("albert", "electra", "xlnet") else wanted[:-1]
+    for layer in inner:
+        state = caught[layer]
+        if family == "xlnet":
+            state = state if state.shape == told[layer].shape else state.transpose(0, 1)
+        torch.testing.assert_close(state, told[layer], msg=f"layer {layer}")
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if not FAMILIES[f].shared_layers])
+@torch.no_grad()
+def test_taking_every_layer_gives_the_teacher_back(family: str) -> None:
+    """The cut must find every weight by its name in every architecture."""
+    teacher = _model(family)
+    torch.manual_seed(1)
+    student = AutoModelForSequenceClassification.from_config(
+        teacher.config, attn_implementation="eager"
+    ).eval()
+    weights = taken_weights(teacher, FAMILIES[family], (1, 2, 3, 4), None)
+    missing, unexpected = student.load_state_dict(weights, strict=False)
+    assert not missing
+    assert not unexpected
+    batch = _batch()
+    torch.testing.assert_close(
+        ask(student, batch, FAMILIES[family]).logits, ask(teacher, batch, FAMILIES[family]).logits
+    )
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if not FAMILIES[f].shared_layers])
+def test_half_the_layers_load_without_a_gap(family: str) -> None:
+    """A missing weight would be random."""
+    teacher = _model(family)
+    student = _model(family, layers=2)
+    weights = taken_weights(teacher, FAMILIES[family], (1, 3), None)
+    missing, _ = student.load_state_dict(weights, strict=False)
+    assert not missing
+    assert len(layer_modules(student, FAMILIES[family])) == 2

@@ -1,0 +1,245 @@
+"""The whole road on small generated texts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from limbeck.distill import distill
+from limbeck.errors import OutputError
+from limbeck.files import read_json
+from limbeck.training.log import read_log
+
+Make = Callable[..., Any]
+
+
+def _weights(folder: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "student" / "model.safetensors")
+
+
+def _same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
+    return left.keys() == right.keys() and all(np.array_equal(left[k], right[k]) for k in left)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    teacher: Path, files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Any]:
+    """A finished run with a trimmed vocabulary and unlabelled texts, and its report."""
+    from limbeck.config.load import load_recipe
+
+    folder = tmp_path_factory.mktemp("finished")
+    made = load_recipe(
+        None,
+        values={
+            "teacher.path": str(teacher),
+            "data.train": str(files["train"]),
+            "data.unlabelled": [str(files["unlabelled"])],
+            "data.validation": str(files["validation"]),
+            "data.test": str(files["test"]),
+            "data.max_tokens": 32,
+            "student.layers": 2,
+            "student.vocabulary": "trim",
+            "knowledge.folder": str(folder / "knowledge"),
+            "training.epochs": 3,
+            "training.learning_rate": 1e-3,
+            "training.batch_rows": 32,
+            "training.precision": "float32",
+            "evaluation.bootstrap": 200,
+            "evaluation.speed_rounds": 1,
+            "evaluation.speed_texts": 20,
+            "output": str(folder / "run"),
+        },
+    )
+    return folder / "run", distill(made)
+
+
+def test_a_run_leaves_what_the_design_names(finished: tuple[Path, Any]) -> None:
+    """Programs and people look for these names."""
+    folder, _ = finished
+    for name in ("recipe.yaml", "report.json", "report.html", "log.jsonl", "export/gate.json"):
+        assert (folder / name).is_file(), name
+    assert not (folder / "checkpoints").exists()
+    assert {p.name for p in folder.glob("[!.]*")} == {
+        "recipe.yaml", "report.json", "report.html", "log.jsonl", "export", "student",
+    }  # fmt: skip
+
+
+def test_the_student_keeps_the_teacher_on_an_easy_task(finished: tuple[Path, Any]) -> None:
+    """A road that loses an easy task is broken somewhere."""
+    _, report = finished
+    assert report.teacher.score.value > 0.95
+    assert report.retention.value > 0.95
+
+
+def test_the_student_loads_without_limbeck_and_answers_the_same(
+    finished: tuple[Path, Any], files: dict[str, Path]
+) -> None:
+    """Users serve the folder with transformers' pipeline; labels and answers must be right."""
+    from transformers import pipeline
+
+    folder, report = finished
+    classify = pipeline("text-classification", model=str(folder / "student"), device="cpu")
+    rows = [json.loads(line) for line in files["test"].read_text().splitlines()]
+    answers = classify([row["text"] for row in rows])
+    names = ("negative", "positive")
+    right = [a["label"] == names[r["label"]] for a, r in zip(answers, rows, strict=True)]
+    assert np.mean(right) == pytest.approx(report.student.score.value, abs=1e-9)
+
+
+def test_the_predictor_agrees_with_the_report(
+    finished: tuple[Path, Any], files: dict[str, Path]
+) -> None:
+    """The export that answers is the one that was measured."""
+    from limbeck.serve.predictor import Predictor
+
+    folder, report = finished
+    rows = [json.loads(line) for line in files["test"].read_text().splitlines()]
+    predictor = Predictor(folder)
+    names = ("negative", "positive")
+    predictions = predictor.predict([row["text"] for row in rows])
+    score = np.mean([p.label == names[r["label"]] for p, r in zip(predictions, rows, strict=True)])
+    measured = report.export(predictor.runtime)
+    expected = measured.score.value if measured else report.student.score.value
+    assert score == pytest.approx(expected)
+    assert sum(predictions[0].probabilities.values()) == pytest.approx(1.0)
+
+
+def test_a_finished_run_is_returned_and_not_made_again(
+    finished: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giving a command twice must not cost an hour."""
+    from limbeck.config.load import load_recipe
+
+    folder, report = finished
+    road = importlib.import_module("limbeck.distill")
+    monkeypatch.setattr(road, "load_teacher", lambda plan: pytest.fail("ran again"))
+    assert distill(load_recipe(folder / "recipe.yaml")) == report
+
+
+def test_report_json_fits_its_schema(finished: tuple[Path, Any]) -> None:
+    """Programs read report.json by the committed schema."""
+    import jsonschema
+
+    schema = read_json(Path(__file__).parent.parent / "docs" / "report.schema.json")
+    jsonschema.validate(read_json(finished[0] / "report.json"), schema)
+
+
+def test_the_log_holds_every_term(finished: tuple[Path, Any]) -> None:
+    """A loss that is not seen cannot be doubted."""
+    lines = read_log(finished[0] / "log.jsonl")
+    student = [line for line in lines if line["arm"] == "student" and "loss" in line]
+    assert student
+    for line in student:
+        assert line["loss"] == pytest.approx(0.1 * line["hard"] + 0.9 * line["logits_kl"], rel=1e-4)
+    control = [line for line in lines if line["arm"] == "control" and "loss" in line]
+    assert control
+    assert all("logits_kl" not in line for line in control)
+
+
+def test_the_control_arm_gets_as_many_steps_from_fewer_rows(finished: tuple[Path, Any]) -> None:
+    """Else the shorter training would lose, and not the missing teacher."""
+    _, report = finished
+    steps = {arm: report.training[arm]["planned_steps"] for arm in ("control", "student")}
+    assert steps["control"] == pytest.approx(steps["student"], rel=0.15)
+
+
+def test_the_same_seed_gives_the_same_student(recipe: Make, tmp_path: Path) -> None:
+    """A result that cannot be made again proves nothing."""
+    for name in ("one", "two"):
+        distill(recipe(output=str(tmp_path / name), evaluation__control=False))
+    assert _same(_weights(tmp_path / "one"), _weights(tmp_path / "two"))
+
+
+def test_the_resolved_recipe_gives_the_same_student(recipe: Make, tmp_path: Path) -> None:
+    """recipe.yaml is what a user keeps."""
+    from limbeck.config.load import load_recipe
+
+    distill(recipe(evaluation__control=False))
+    again = load_recipe(tmp_path / "run" / "recipe.yaml", values={"output": str(tmp_path / "two")})
+    distill(again)
+    assert _same(_weights(tmp_path / "run"), _weights(tmp_path / "two"))
+
+
+@pytest.mark.parametrize("method", ["logits", "hidden"])
+def test_live_teacher_and_recorded_knowledge_give_the_same_losses(
+    recipe: Make, tmp_path: Path, method: str
+) -> None:
+    """Recording is a shortcut, not another method."""
+    losses = {}
+    for source in ("recorded", "live"):
+        output = tmp_path / source
+        distill(
+            recipe(
+                method=method,
+                knowledge__source=source,
+                output=str(output),
+                evaluation__control=False,
+                student__hidden=16 if method == "hidden" else None,
+            )
+        )
+        lines = read_log(output / "log.jsonl")
+        losses[source] = [line["loss"] for line in lines if "loss" in line]
+    assert losses["recorded"] == pytest.approx(losses["live"], rel=2e-4)
+    assert len(losses["recorded"]) > 10
+
+
+def test_a_second_student_asks_the_teacher_nothing(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher is the dear part."""
+    distill(recipe(output=str(tmp_path / "one"), evaluation__control=False))
+    monkeypatch.setattr("limbeck.knowledge.record.answers", lambda *a: pytest.fail("asked again"))
+    distill(recipe(output=str(tmp_path / "two"), evaluation__control=False, student__layers=1))
+
+
+def test_refuses_a_folder_that_holds_another_run(recipe: Make, tmp_path: Path) -> None:
+    """Two runs in one folder would be neither."""
+    distill(recipe(evaluation__control=False))
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}
+    with pytest.raises(OutputError, match=r"another run: its training\.epochs is 2"):
+        distill(recipe(evaluation__control=False, training__epochs=3))
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}
+    assert before == after
+
+
+def test_datasets_objects_serve_as_files(
+    recipe: Make, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Who has a datasets.Dataset should not have to write files."""
+    from datasets import Dataset
+
+    def rows(name: str) -> Dataset:
+        return Dataset.from_list(
+            [json.loads(line) for line in files[name].read_text().splitlines()]
+        )
+
+    made = recipe(
+        data__train=None, data__validation=None, data__test=None, evaluation__control=False
+    )
+    given = {name: rows(name) for name in ("train", "validation", "test")}
+    report = distill(made, datasets=given)
+    distill(recipe(output=str(tmp_path / "files"), evaluation__control=False))
+    assert _same(_weights(tmp_path / "run"), _weights(tmp_path / "files"))
+    assert report.data["test_rows"] == 160
+
+
+def test_without_any_label_the_teacher_alone_teaches(
+    recipe: Make, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Unlabelled texts are what users have most of."""
+    rows = [json.loads(line) for line in files["train"].read_text().splitlines()]
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in rows))
+    report = distill(recipe(data__train=str(bare)))
+    assert "control" not in report.arms
+    assert report.retention.value > 0.9
+    assert any("no control arm" in warning for warning in report.warnings)
