@@ -69,7 +69,8 @@ def test_a_run_leaves_what_the_design_names(finished: tuple[Path, Any]) -> None:
         assert (folder / name).is_file(), name
     assert not (folder / "checkpoints").exists()
     assert {p.name for p in folder.glob("[!.]*")} == {
-        "recipe.yaml", "report.json", "report.html", "log.jsonl", "export", "student",
+        "inputs.json", "recipe.yaml", "report.json", "report.html", "log.jsonl", "export",
+        "student",
     }  # fmt: skip
 
 
@@ -209,6 +210,23 @@ def test_refuses_a_folder_that_holds_another_run(recipe: Make, tmp_path: Path) -
         distill(recipe(evaluation__control=False, training__epochs=3))
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}
     assert before == after
+
+
+def test_refuses_to_go_on_with_changed_texts(
+    recipe: Make, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a training on one file and half on another is a student of neither."""
+    train = tmp_path / "train.jsonl"
+    train.write_bytes(files["train"].read_bytes())
+    made = recipe(data__train=str(train), evaluation__control=False)
+    road = importlib.import_module("limbeck.distill")
+    with monkeypatch.context() as patch:
+        patch.setattr(road, "train_arm", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            distill(made)
+    train.write_bytes(files["train"].read_bytes() + b'{"text": "one more", "label": 1}\n')
+    with pytest.raises(OutputError, match="content of train changed"):
+        distill(made)
 
 
 def test_datasets_objects_serve_as_files(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from limbeck.config.recipe import Recipe
 from limbeck.config.terms import HardTerm
+from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
 from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import agreement, worst_disagreements
-from limbeck.evaluation.report import Export, Report
+from limbeck.evaluation.report import Export, Report, Span
 from limbeck.evaluation.verdict import verdict
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import Variant, export_variants
@@ -54,7 +55,10 @@ def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
     run = RunFolder(recipe.output)
     with run.claimed(recipe) as settled:
         if run.report_json.exists():
-            say(f"{run.path} is finished: its report is returned as it is")
+            say(
+                f"{run.path} is finished: its report is returned as it is. To run again on "
+                "changed texts, choose another output folder."
+            )
             return Report.model_validate(read_json(run.report_json))
         machine = choose(settled.training)
         with threads(machine.threads):
@@ -72,6 +76,7 @@ def _distill(recipe: Recipe, run: RunFolder, machine: Machine, datasets: Dataset
     for line in describe(plan):
         say(line)
     teacher = load_teacher(plan)
+    run.hold_to({**plan.material.fingerprints(), "teacher": teacher.fingerprint})
     recipe = _with_choices(plan, machine, teacher)
     run.write_recipe(recipe)
 
@@ -217,9 +222,7 @@ def _report(
         arms={name: shown[name] for name in others if name != "teacher"},
         retention=span(resamples.ratio("student", "teacher")),
         agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
-        differences={
-            f"student_minus_{name}": span(resamples.difference("student", name)) for name in others
-        },
+        differences=_differences(resamples, best_single(exports), others),
         exports=list(exports),
         best_single=best_single(exports),
         best_bulk=best_bulk(exports),
@@ -246,6 +249,20 @@ def _report(
         ),
     )
     return report.model_copy(update={"verdict": verdict(report)})
+
+
+def _differences(resamples: Resamples, best: str | None, others: Sequence[str]) -> dict[str, Span]:
+    """Paired differences of score: of the student, and of the export that would serve."""
+    differences = {
+        f"student_minus_{name}": span(resamples.difference("student", name)) for name in others
+    }
+    if best is not None:
+        differences |= {
+            f"best_single_minus_{name}": span(resamples.difference(best, name))
+            for name in others
+            if name.startswith("teacher")
+        }
+    return differences
 
 
 def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[str]:

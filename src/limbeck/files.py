@@ -6,16 +6,20 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from limbeck.errors import OutputError
+from limbeck.errors import LimbeckError, OutputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL_SAID = re.compile(r"No space left on device|\(os error 28\)|\d+ requested and \d+ written")
+"""A full disk as safetensors (Rust) and numpy tell it: without an errno."""
 
 
 @contextmanager
@@ -23,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to; the file takes its name only when all of it is on disk."""
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = _part(path)
         try:
             yield part
             _sync(part)
@@ -37,7 +41,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; it replaces `path` only when all of it is on disk."""
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = _part(path)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         try:
@@ -45,13 +49,46 @@ def whole_folder(path: Path) -> Iterator[Path]:
             for file in part.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            old = _set_aside(path)
+            shutil.rmtree(old, ignore_errors=True)
             if path.exists():
                 path.replace(old)
             part.replace(path)
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def restored(path: Path) -> Path:
+    """`path`, put back if a kill came between the two renames that replace a folder."""
+    old = _set_aside(path)
+    if old.exists() and not path.exists():
+        old.replace(path)
+    return path
+
+
+def _set_aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _part(path: Path) -> Path:
+    """Where `path` is written at first; what killed processes of this machine left is deleted."""
+    host = re.sub(r"\W+", "-", socket.gethostname())
+    for left in path.parent.glob(f".{path.name}.{host}-*.part"):
+        process = left.name.removesuffix(".part").rsplit("-", 1)[1]
+        if process.isdigit() and not _alive(int(process)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}.part")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -88,26 +125,29 @@ def free_mb(path: Path) -> float:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except LimbeckError:
+        raise
+    except Exception as error:
         told = disk_error(error, path)
         if told is None:
             raise
         raise told from error
 
 
-def disk_error(error: OSError, path: Path) -> OutputError | None:
-    """The clear message for a disk that is full or may not be written to, else None."""
-    if error.errno in _FULL:
+def disk_error(error: Exception, path: Path) -> OutputError | None:
+    """The clear message for a disk that is full or a path without access, else None."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL or _FULL_SAID.search(str(error)):
         return OutputError(
             str(path),
             f"the disk is full ({free_mb(path):.0f} MB free)",
             "Free some space and give the same command again: it goes on where it stopped.",
         )
-    if error.errno in _FORBIDDEN:
+    if number in _FORBIDDEN:
         return OutputError(
             str(path),
-            f"this may not be written ({error.strerror})",
-            "Choose another folder, or change its permissions.",
+            f"access is refused ({os.strerror(number or 0)})",
+            "Change its permissions, or name another place.",
         )
     return None
 

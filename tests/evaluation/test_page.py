@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from limbeck.evaluation.labelling import Box, place_labels
 from limbeck.evaluation.page import render_page
-from limbeck.evaluation.plots import Box, place_labels
 from limbeck.evaluation.report import Disagreement, Export, Performance, Report, Span
 
 SCRIPT = "<script>alert('student')</script>"

@@ -32,6 +32,7 @@ LabelColumn = Annotated[str | None, typer.Option(help="Likewise.")]
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
 ]
+_INTERRUPTED = "\nInterrupted. Nothing is lost: give the same command again, and it goes on.\n"
 RecipePath = Annotated[Path | None, typer.Argument(help="A recipe file, or options alone.")]
 
 
@@ -48,19 +49,21 @@ def run(command: Callable[[], Any]) -> int:
 
     try:
         command()
+    except SystemExit as leaving:  # what typer makes of everything, Ctrl-C included
+        if leaving.code == 130:
+            sys.stderr.write(_INTERRUPTED)
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except LimbeckError as error:
         sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(
-            "\nInterrupted. Nothing is lost: give the same command again, and it goes on.\n"
-        )
+        sys.stderr.write(_INTERRUPTED)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except OSError as error:
-        told = disk_error(error, Path(error.filename or "."))
+    except Exception as error:
+        told = disk_error(error, Path(getattr(error, "filename", None) or "."))
         if told is None:
             raise
         sys.stderr.write(f"\n{type(told).__name__}: {told}\n")
@@ -150,9 +153,7 @@ def teach(
     setting: Setting = None,
 ) -> None:
     """Fine-tune a teacher from a base encoder on labelled texts."""
-    import yaml
-
-    from limbeck.config.load import checked, set_dotted
+    from limbeck.config.load import apply_settings, checked
     from limbeck.config.recipe import TeachRecipe
     from limbeck.progress import shown
     from limbeck.teach import teach as make
@@ -164,9 +165,7 @@ def teach(
         "training": {"learning_rate": 5e-5},
     }
     tree["data"] |= {"text_column": text_column, "label_column": label_column}
-    for text in setting or ():
-        key, _, value = text.partition("=")
-        set_dotted(tree, key.strip(), yaml.safe_load(value), f"--set {text}")
+    apply_settings(tree, setting or ())
     with shown():
         make(checked(TeachRecipe, tree, "command line"))
 

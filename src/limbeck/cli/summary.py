@@ -18,6 +18,8 @@ def print_report(report: Report, folder: Path) -> None:
     console = Console(highlight=False)
     console.print()
     console.print(_table(report))
+    _print_refusals(console, report.exports)
+    console.print()
     for sentence in [*report.verdict, *(f"Note: {warning}" for warning in report.warnings)]:
         console.print(textwrap.fill(sentence, min(console.width, 100)), markup=False)
         console.print()
@@ -29,10 +31,12 @@ def print_report(report: Report, folder: Path) -> None:
 
 def print_exports(exports: Sequence[Export]) -> None:
     """What the gate took and what it refused."""
+    console = Console(highlight=False)
     table = _empty_table()
     for export in exports:
         _add_export(table, export)
-    Console(highlight=False).print(table)
+    console.print(table)
+    _print_refusals(console, exports)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -77,42 +81,43 @@ def _table(report: Report) -> Table:
 
 
 def _empty_table() -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for title in ("score", "interval", "p50 ms", "p95 ms", "texts/s", "MB", "memory MB"):
-        table.add_column(title, justify="right")
-    table.add_column("gate")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("", no_wrap=True)
+    for title in ("score", "±", "p50 ms", "p95 ms", "texts/s", "MB", "RAM MB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("gate", no_wrap=True)
     return table
 
 
 def _add(table: Table, name: str, shown: Performance) -> None:
+    _add_row(table, name, shown, "")
+
+
+def _add_export(table: Table, export: Export) -> None:
+    gate = "accepted" if export.accepted else "refused"
+    _add_row(table, f" {export.name}", export, gate)
+
+
+def _add_row(table: Table, name: str, shown: Performance | Export, gate: str) -> None:
+    score = shown.score
     table.add_row(
         name,
-        f"{shown.score.value:.4f}",
-        f"{shown.score.low:.3f}–{shown.score.high:.3f}",
+        f"{score.value:.4f}" if score else "",
+        f"{(score.high - score.low) / 2:.3f}" if score else "",
         _number(shown.latency_ms_p50, 2),
         _number(shown.latency_ms_p95, 2),
         _number(shown.texts_per_s, 0),
         _number(shown.size_mb, 1),
         _number(shown.peak_memory_mb, 0),
-        "",
+        gate,
+        style="dim" if gate == "refused" else None,
     )
 
 
-def _add_export(table: Table, export: Export) -> None:
-    score = export.score
-    table.add_row(
-        f"  {export.name}",
-        f"{score.value:.4f}" if score else "",
-        f"{score.low:.3f}–{score.high:.3f}" if score else "",
-        _number(export.latency_ms_p50, 2),
-        _number(export.latency_ms_p95, 2),
-        _number(export.texts_per_s, 0),
-        _number(export.size_mb, 1),
-        _number(export.peak_memory_mb, 0),
-        "accepted" if export.accepted else f"refused: {export.reason}",
-        style=None if export.accepted else "dim",
-    )
+def _print_refusals(console: Console, exports: Sequence[Export]) -> None:
+    for export in exports:
+        if not export.accepted:
+            console.print(f"{export.name} is refused: {export.reason}", markup=False)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -27,6 +27,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             str(path), "this is a folder", "Name the recipe file in it, such as recipe.yaml."
         ) from None
+    except OSError as error:
+        raise RecipeError(
+            str(path), f"this cannot be read ({error.strerror})", "Name a recipe that can be read."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(
@@ -59,14 +63,37 @@ def load_recipe(
     for key, value in (values or {}).items():
         if value is not None:
             set_dotted(tree, key, value, source)
+    apply_settings(tree, settings)
+    return checked(Recipe, tree, source)
+
+
+def apply_settings(tree: dict[str, Any], settings: Iterable[str]) -> None:
+    """Set every ``a.b=c`` in the tree, the value read as YAML.
+
+    Raises:
+        RecipeError: For a text without ``=`` or a value that is not YAML.
+    """
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(
-                f"--set {text}", "there is no '='", "Write --set training.epochs=5, for example."
+                f"--set {text}",
+                "there is no '='" if not equals else "there is no key before '='",
+                "Write --set training.epochs=5, for example.",
             )
-        set_dotted(tree, key.strip(), yaml.safe_load(value), f"--set {text}")
-    return checked(Recipe, tree, source)
+        set_dotted(tree, key.strip(), _value(value, f"--set {text}"), f"--set {text}")
+
+
+def _value(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise RecipeError(
+            source,
+            f"the value {text!r} is not YAML: {reason}",
+            "Quote it, or close what it opens: 'labels=[bad, good]'.",
+        ) from None
 
 
 def set_dotted(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
@@ -75,7 +102,7 @@ def set_dotted(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
     node: Any = tree
     for position, part in enumerate(way):
         if isinstance(node, list):
-            node = _item(node, part, source)
+            node = _group(_item(node, part, source), part, source)
             continue
         following = node.get(part)
         if isinstance(following, str) and part in ("teacher", "base") and position == 0:
@@ -84,11 +111,7 @@ def set_dotted(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
         if following is None:
             following = {}
             node[part] = following
-        if not isinstance(following, dict | list):
-            raise RecipeError(
-                source, f"{part} is {following!r}, not a group of keys", f"Set {part} itself."
-            )
-        node = following
+        node = _group(following, part, source)
     if isinstance(node, list):
         index = _index(node, last, source)
         node[index] = value
@@ -96,10 +119,18 @@ def set_dotted(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
         node[last] = value
 
 
+def _group(node: Any, part: str, source: str) -> dict[str, Any] | list[Any]:
+    if not isinstance(node, dict | list):
+        raise RecipeError(source, f"{part} is {node!r}, not a group of keys", f"Set {part} itself.")
+    return node
+
+
 def _index(items: list[Any], part: str, source: str) -> int:
-    if not part.isdigit() or int(part) >= len(items):
+    if not part.isdecimal() or int(part) >= len(items):
         raise RecipeError(
-            source, f"{part!r} is no place in a list of {len(items)}", f"Use 0 to {len(items) - 1}."
+            source,
+            f"{part!r} is no place in a list of {len(items)}",
+            f"Use 0 to {len(items) - 1}." if items else "Set the whole list.",
         )
     return int(part)
 
@@ -120,7 +151,8 @@ def student_from_text(text: str) -> dict[str, Any]:
                 f"{part!r} is not understood.{nearest(key, allowed)}",
                 f"Write key=value pairs of {', '.join(allowed)}; for example layers=3.",
             )
-        found[key] = value if key in ("from", "shape", "checkpoint") else yaml.safe_load(value)
+        plain = key in ("from", "shape", "checkpoint")
+        found[key] = value if plain else _value(value, f"--student {text}")
     return found
 
 

@@ -134,7 +134,10 @@ class StudentConfig(Strict):
         if isinstance(value, int):
             return (value,)
         if isinstance(value, str):
-            return tuple(int(part) for part in value.split(",") if part.strip())
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if not all(part.isdecimal() for part in parts):
+                raise ValueError(f"{value!r} is no list of layers; write numbers, such as 1,3,5")
+            return tuple(int(part) for part in parts)
         return value
 
     @model_validator(mode="after")
@@ -242,7 +245,7 @@ class ExportConfig(Strict):
         description="Largest loss of test score against the student that is accepted.",
     )
     flip_tolerance: Share = Field(
-        default=0.02, description="Largest share of answers that may differ from the student's."
+        default=0.05, description="Largest share of answers that may differ from the student's."
     )
 
 

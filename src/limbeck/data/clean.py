@@ -22,6 +22,8 @@ def cleaner(config: CleanConfig) -> Callable[[str], str]:
         steps.append(_one_unicode)
     if config.control:
         steps.append(_without_control)
+    if config.control and config.unicode:  # letters that an invisible one kept apart now join
+        steps.append(lambda text: unicodedata.normalize("NFKC", text))
     if config.white_space:
         steps.append(lambda text: " ".join(text.split()))
 

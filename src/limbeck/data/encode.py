@@ -59,7 +59,7 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
     digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
     digest.update(f"{texts.fingerprint()} {max_tokens}".encode())
     place = folder / digest.hexdigest()
-    if not (place / "meta.json").exists():
+    if not _whole(place, len(texts)):
         with whole_folder(place) as part:
             _write(part, texts, tokenizer, max_tokens)
     return _open(place)
@@ -107,6 +107,23 @@ def encoded_rows(
     for batch in texts.text_batches(_CHUNK):
         for encoding in own.encode_batch(batch):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
+
+
+def _whole(place: Path, rows: int) -> bool:
+    """Whether every file has the size that it was written with."""
+    files = [place / name for name in ("meta.json", "offsets.npy", "ids.bin")]
+    if not all(file.exists() for file in files):
+        return False
+    try:
+        meta, offsets = read_json(files[0]), np.load(files[1])
+    except (ValueError, EOFError):
+        return False
+    types = place / "types.bin"
+    return (
+        len(offsets) == rows + 1 == meta["rows"] + 1
+        and files[2].stat().st_size == 4 * int(offsets[-1])
+        and (not types.exists() or types.stat().st_size == int(offsets[-1]))
+    )
 
 
 def _open(place: Path) -> Encoded:

@@ -11,6 +11,9 @@ from limbeck.data.texts import UNLABELLED, Texts
 from limbeck.errors import DataError, TeacherError, nearest
 
 _GENERIC = re.compile(r"^LABEL_\d+$")
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
+"""1.0 is what pandas makes of 1 in a column with gaps."""
+_NO_LABEL = ("-1", "-1.0")
 _SHOWN = 8
 
 
@@ -52,17 +55,26 @@ def label_names(declared: Sequence[str] | None, teacher_names: Sequence[str]) ->
     )
 
 
-def encode_labels(texts: Texts, names: Sequence[str], *, source: str) -> np.ndarray:
+def encode_labels(
+    texts: Texts, names: Sequence[str], *, source: str, beside: Sequence[Texts] = ()
+) -> np.ndarray:
     """Class indices (int64, -100 where a row has no label) of the rows' labels.
 
     A label is matched to a class name first, ignoring case, spaces, ``-`` and ``_``; if all
-    labels are integers and no class is named so, they are indices.
+    labels are integers and one of them is no class name, they are indices. A split of -1 alone is
+    unlabelled, as GLUE's test sets are.
+
+    Args:
+        texts: The split.
+        names: Class names in index order.
+        source: The file, for messages.
+        beside: Other splits with the same numbering: all are read as names, or all as indices.
 
     Raises:
         TeacherError: For a label that the teacher does not know, with the rows and the nearest.
+        DataError: For -1 among other labels, which some mean as a class and some as none.
     """
     column = texts.table.column("label")
-    distinct = [value for value in column.unique().to_pylist() if value is not None]
     by_name = {_fold(name): index for index, name in enumerate(names)}
     if len(by_name) < len(names):
         raise TeacherError(
@@ -70,9 +82,14 @@ def encode_labels(texts: Texts, names: Sequence[str], *, source: str) -> np.ndar
             f"two classes have the same name ({_some(names)})",
             "Give each class its own name in the teacher's config.",
         )
-    integers = all(_is_integer(value) for value in distinct)
-    if integers and not all(_fold(value) in by_name for value in distinct):
-        known = {value: int(value) for value in distinct if 0 <= int(value) < len(names)}
+    bare = () if _fold("-1") in by_name else _NO_LABEL
+    if bare:
+        _refuse_ambiguous(texts, source)
+    distinct = _distinct(texts, bare)
+    everywhere = {*distinct, *(value for other in beside for value in _distinct(other, bare))}
+    integers = all(_is_integer(value) for value in everywhere)
+    if integers and not all(_fold(value) in by_name for value in everywhere):
+        known = {v: _integer(v) for v in distinct if 0 <= _integer(v) < len(names)}
     else:
         known = {value: by_name[_fold(value)] for value in distinct if _fold(value) in by_name}
     unknown = [value for value in distinct if value not in known]
@@ -80,7 +97,7 @@ def encode_labels(texts: Texts, names: Sequence[str], *, source: str) -> np.ndar
         raise _unknown(texts, unknown, names, source)
     encoded = np.full(len(texts), UNLABELLED, dtype=np.int64)
     for position, value in enumerate(column.to_pylist()):
-        if value is not None:
+        if value is not None and value not in bare:
             encoded[position] = known[value]
     return encoded
 
@@ -91,16 +108,16 @@ def names_from_data(texts: Texts, declared: Sequence[str] | None, source: str) -
     Integers are sorted as numbers, names as text; `declared` sets names and order.
 
     Raises:
-        DataError: If there are fewer than two classes.
+        DataError: If there are fewer than two classes, or -1 stands among other labels.
     """
     if declared is not None:
         return list(declared)
-    values = texts.table.column("label").unique().to_pylist()
-    distinct = [value for value in values if value is not None]
+    _refuse_ambiguous(texts, source)
+    distinct = _distinct(texts, _NO_LABEL)
     if len(distinct) < 2:
         raise one_class_only(distinct, source)
     if all(_is_integer(value) for value in distinct):
-        return [str(number) for number in sorted(int(value) for value in distinct)]
+        return [str(number) for number in sorted({_integer(value) for value in distinct})]
     return sorted(distinct)
 
 
@@ -112,9 +129,22 @@ def one_class_only(found: Sequence[str], source: str) -> DataError:
     )
 
 
+def _refuse_ambiguous(texts: Texts, source: str) -> None:
+    values = texts.table.column("label").unique().to_pylist()
+    if any(v in _NO_LABEL for v in values) and _distinct(texts, _NO_LABEL):
+        raise DataError(
+            source,
+            "some rows have the label -1 and others have other labels: -1 may mean a class or "
+            "none, and the wrong guess would train towards a wrong target",
+            "Leave the label empty where there is none; if -1 is a class, write its name (such "
+            "as negative) or name the class -1 in the teacher's config or in data.labels.",
+        )
+
+
 def _unknown(
     texts: Texts, unknown: Sequence[str], names: Sequence[str], source: str
 ) -> TeacherError:
+    unknown = sorted(unknown, key=_is_integer)  # among indices, the word is the odd one out
     first = unknown[0]
     column = texts.table.column("label").to_pylist()
     rows = [texts.table.column("id")[i].as_py() for i, v in enumerate(column) if v == first][:3]
@@ -133,12 +163,25 @@ def _unknown(
     )
 
 
+def _distinct(texts: Texts, bare: Sequence[str]) -> list[str]:
+    values = texts.table.column("label").unique().to_pylist()
+    return [value for value in values if value is not None and value not in bare]
+
+
 def _fold(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", str(name)).strip().casefold()
+    """The name without case and separators; an integer as itself, so that -1 is not 1."""
+    text = str(name).strip()
+    if _is_integer(text):
+        return str(_integer(text))
+    return re.sub(r"[\s_-]+", " ", text).strip().casefold()
 
 
 def _is_integer(value: str) -> bool:
-    return re.fullmatch(r"[+-]?\d+", value) is not None
+    return _INTEGER.fullmatch(value) is not None
+
+
+def _integer(value: str) -> int:
+    return int(value.partition(".")[0])
 
 
 def _some(values: Sequence[str]) -> str:

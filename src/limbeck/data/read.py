@@ -69,18 +69,27 @@ def _never_empty(rows: Iterator[Row], source: str) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    number = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            for line in stream:
-                number += 1
-                yield line
+            yield from stream
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}, after line {number}",
+            f"{path}, line {_first_bad_line(path)}",
             f"this is not UTF-8 (byte 0x{error.object[error.start]:02x}: {error.reason})",
             "Convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 old > new.",
         ) from None
+
+
+def _first_bad_line(path: Path) -> int:
+    """The line that does not decode; the reader itself is thousands of characters ahead."""
+    number = 1
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):  # noqa: B007
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                break
+    return number
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -92,6 +101,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         header = next(reader, None)
         if header is None:
             return
+        _refuse_twins(header, path)
         for values in reader:
             if not values:
                 continue
@@ -108,6 +118,16 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             f"this is not valid CSV: {error}",
             'Close every quote, and double the quotes inside a quoted text ("").',
         ) from None
+
+
+def _refuse_twins(header: list[str], path: Path) -> None:
+    twins = sorted({name for name in header if header.count(name) > 1})
+    if twins:
+        raise DataError(
+            f"{path}, line 1",
+            f"{header.count(twins[0])} columns are named {twins[0]!r}: which one is meant?",
+            "Give each column its own name.",
+        )
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
@@ -163,7 +183,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         file = parquet.ParquetFile(path)
         for batch in file.iter_batches(batch_size=8192):
             yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(
             str(path), f"this is not Parquet: {error}", "Write it again, or give CSV or JSONL."
         ) from None
@@ -185,7 +205,14 @@ def _saved_dataset(path: Path) -> Dataset:
             f"this folder holds {holds}",
             "Name the folder of one split, as Dataset.save_to_disk writes it (with state.json).",
         )
-    dataset = load_from_disk(str(path))
+    try:
+        dataset = load_from_disk(str(path))
+    except Exception as error:
+        raise DataError(
+            str(path),
+            f"datasets cannot load this folder ({type(error).__name__}: {error})",
+            "Save it again with Dataset.save_to_disk.",
+        ) from None
     assert isinstance(dataset, Dataset)
     return dataset
 

@@ -29,7 +29,8 @@ def stratified_holdout(
     Args:
         labels: Class indices a row, -100 where unlabelled.
         hashes: One number a row, equal for equal texts.
-        share: Of every class, 0 to 1; at least one row of a class with two or more.
+        share: Of every class, 0 to 1; at least one row of a class with two or more texts, and
+            never all of a class.
         seed: Of the choice.
         source: The file, for messages.
 
@@ -37,16 +38,39 @@ def stratified_holdout(
         DataError: If there are too few labelled rows to hold any out.
     """
     generator = np.random.default_rng(seed)
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels[labels != UNLABELLED]):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        held[rows[:count]] = count > 0
-    held_hashes = np.unique(hashes[held])
-    together = np.isin(hashes, held_hashes) & (labels != UNLABELLED)
-    held |= together
-    leaked = np.isin(hashes, held_hashes) & ~held
-    kept = np.flatnonzero(~held & ~leaked)
+    texts, group = np.unique(hashes, return_inverse=True)
+    by_group = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[by_group], np.arange(len(texts) + 1))
+    labelled = labels != UNLABELLED
+    held_groups = np.zeros(len(texts), dtype=bool)
+    classes = np.unique(labels[labelled])
+    left = {  # groups of equal texts that training still has of each class
+        label: len(np.unique(group[labels == label])) for label in classes
+    }
+    for label in classes:
+        wanted = max(1, round(share * int((labels == label).sum())))
+        own = group[labels == label]
+        rows_of = np.bincount(own, minlength=len(texts))
+        any_held = bool(held_groups[own].any())
+        wanted -= int(rows_of[held_groups].sum())
+        order = generator.permutation(np.unique(own))
+        order = order[np.argsort(rows_of[order] > wanted, kind="stable")]  # what fits comes first
+        for place in order:
+            if wanted <= 0:
+                break
+            here = labels[by_group[starts[place] : starts[place + 1]]]
+            classes_here = np.unique(here[here != UNLABELLED])
+            fits = rows_of[place] <= wanted or not any_held
+            if held_groups[place] or not fits or any(left[one] < 2 for one in classes_here):
+                continue
+            held_groups[place] = True
+            any_held = True
+            wanted -= int(rows_of[place])
+            for one in classes_here:
+                left[one] -= 1
+    together = held_groups[group]
+    held = together & labelled
+    kept = np.flatnonzero(~together)
     if not held.any() or not len(kept):
         raise DataError(
             source,

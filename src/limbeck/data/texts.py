@@ -84,10 +84,13 @@ def gather(name: str, rows: Iterable[Row], source: str, data: DataConfig, *, lab
     clean = cleaner(data.clean)
     builder = _TableBuilder()
     text_column = label_column = None
+    first: Row = {}
     for number, row in enumerate(rows, start=1):
         if number == 1:
+            first = row
             text_column = _find(row, data.text_column, TEXT_COLUMNS, source, "text")
-            label_column = _label_column(row, data, source) if labels else None
+        if labels and label_column is None:  # the first JSON objects may have no label
+            label_column = _label_column(row, data)
         assert text_column is not None
         text = row.get(text_column)
         cleaned = clean(text) if isinstance(text, str) else ""
@@ -98,7 +101,10 @@ def gather(name: str, rows: Iterable[Row], source: str, data: DataConfig, *, lab
                 + (" after cleaning" if isinstance(text, str) and text.strip() else ""),
                 "Delete the row or fill in its text; a text has at least one visible character.",
             )
+        _refuse_half_characters(cleaned, f"{source}, row {number}")
         builder.add(f"{name}/{number}", cleaned, _raw_label(row, label_column, source, number))
+    if labels and data.label_column is not None and label_column is None:
+        _find(first, data.label_column, LABEL_COLUMNS, source, "label")
     return Texts(name, builder.finish())
 
 
@@ -147,13 +153,23 @@ def _find(row: Row, given: str | None, known: tuple[str, ...], source: str, what
     )
 
 
-def _label_column(row: Row, data: DataConfig, source: str) -> str | None:
+def _label_column(row: Row, data: DataConfig) -> str | None:
+    if data.label_column is not None:
+        return data.label_column if data.label_column in row else None
+    folded = {str(column).strip().casefold(): column for column in row}
+    return next((folded[name] for name in LABEL_COLUMNS if name in folded), None)
+
+
+def _refuse_half_characters(text: str, where: str) -> None:
     try:
-        return _find(row, data.label_column, LABEL_COLUMNS, source, "label")
-    except DataError:
-        if data.label_column is not None:
-            raise
-        return None
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            where,
+            f"the text holds half a character ({text[error.start]!a} at character "
+            f"{error.start + 1})",
+            "Delete it from the text, or clean texts with --set data.clean.unicode=true.",
+        ) from None
 
 
 def _raw_label(row: Row, column: str | None, source: str, number: int) -> str | None:
@@ -166,7 +182,7 @@ def _raw_label(row: Row, column: str | None, source: str, number: int) -> str | 
         )
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None or value == "" or value == -1 or value != value:
+    if value is None or value == "" or value != value:
         return None
     return str(value)
 

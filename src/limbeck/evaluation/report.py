@@ -96,7 +96,7 @@ class Report(Frozen):
     agreement: float = Field(description="Share of test rows answered alike.")
     differences: dict[str, Span] = Field(
         description="Paired differences of score: student_minus_teacher, student_minus_control, "
-        "student_minus_teacher_int8."
+        "student_minus_teacher_int8, best_single_minus_teacher, best_single_minus_teacher_int8."
     )
     exports: list[Export]
     best_single: str | None = Field(description="Accepted export with the least p50.")

@@ -34,24 +34,26 @@ def _gained(teacher: Performance, student: Performance, best: Export | None) -> 
             f"{_faster(teacher.latency_ms_p50, student.latency_ms_p50)} than the teacher."
         )
     assert best.size_mb is not None
+    assert best.score is not None
     return (
         f"Its fastest accepted export for single texts, {best.name}, is "
         f"{_faster(teacher.latency_ms_p50, best.latency_ms_p50)} than the teacher as transformers "
         f"serves it (p50 {best.latency_ms_p50:.2f} ms against {teacher.latency_ms_p50:.2f} ms) and "
         f"{_smaller(teacher.size_mb, best.size_mb)} ({best.size_mb:.1f} MB against "
-        f"{teacher.size_mb:.1f} MB)."
+        f"{teacher.size_mb:.1f} MB); it scores {best.score.value:.4f}, "
+        f"{best.score.value / teacher.score.value:.1%} of the teacher."
     )
 
 
 def _beyond_int8(report: Report, best: Export) -> str:
     arm = report.arms["teacher_int8"]
     assert best.size_mb is not None
-    difference = report.differences["student_minus_teacher_int8"]
+    difference = report.differences["best_single_minus_teacher_int8"]
     return (
         "Much of that is the runtime and not the distillation: the teacher's own int8 export "
         f"scores {arm.score.value:.4f} in {arm.latency_ms_p50:.2f} ms and {arm.size_mb:.1f} MB. "
-        f"Beyond it, the student is {_faster(arm.latency_ms_p50, best.latency_ms_p50)} and "
-        f"{_smaller(arm.size_mb, best.size_mb)}, for {_points(difference)} of "
+        f"Beyond it, the student's export is {_faster(arm.latency_ms_p50, best.latency_ms_p50)} "
+        f"and {_smaller(arm.size_mb, best.size_mb)}, for {_points(difference)} of "
         f"{report.score_name}."
     )
 

@@ -15,6 +15,7 @@ from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
 from limbeck.knowledge.recorded import Recorded
+from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
 from limbeck.knowledge.store import Identity, Kind, Store
 from limbeck.progress import Step, say, step
 from limbeck.teacher.ask import ask
@@ -75,24 +76,36 @@ def record(
     store = Store(Path(settings.folder), identity)
     missing = store.missing()
     if missing:
-        _check_space(store, identity, model, encoded)
+        _check_space(store, identity, model, encoded, missing)
         rows = sum(len(identity.span(shard)) for shard in missing)
         with step(f"asking the teacher ({texts.name})", rows) as progress:
+            earlier = Earlier(Path(settings.folder), identity)
+            for shard in range(identity.shards):
+                if shard not in missing:
+                    earlier.add(store.table(shard))
             for shard in missing:
-                store.write(
-                    shard, _shard(model, checkpoint, texts, encoded, identity, shard, progress)
+                table = _shard(
+                    model, checkpoint, texts, encoded, identity, shard, earlier, progress
                 )
+                store.write(shard, table)
+                earlier.add(store.table(shard))
+            progress.note(f"{earlier.reused:,} answers were known")
     else:
         say(f"  the teacher's answers on {texts.name} are in {store.place}: nothing to ask")
     return Recorded(store, encoded.lengths)
 
 
 def _check_space(
-    store: Store, identity: Identity, model: PreTrainedModel, encoded: Encoded
+    store: Store,
+    identity: Identity,
+    model: PreTrainedModel,
+    encoded: Encoded,
+    missing: list[int],
 ) -> None:
-    need = knowledge_mb(
+    whole = knowledge_mb(
         identity, class_count(model), int(encoded.offsets[-1]), model.config.hidden_size
     )
+    need = whole * len(missing) / identity.shards
     free = free_mb(store.place)
     if need > free:
         raise KnowledgeError(
@@ -109,6 +122,7 @@ def _shard(
     encoded: Encoded,
     identity: Identity,
     shard: int,
+    earlier: Earlier,
     progress: Step,
 ) -> pa.Table:
     span = identity.span(shard)
@@ -118,18 +132,29 @@ def _shard(
     states: dict[int, list[np.ndarray]] = {
         layer: [np.empty(0, np.float16)] * len(rows) for layer in identity.kind.hidden
     }
-    for places in batches_by_length(lengths, rows=_ROWS, tokens=_TOKENS):
-        answer = answers(model, checkpoint, encoded, rows[places], identity.kind)
-        logits[places] = answer[0]
+    hashes = text_hashes(texts, span)
+    unknown = earlier.fill(hashes, logits, states)
+    _, first, repeats = np.unique(hashes[unknown], return_index=True, return_inverse=True)
+    new = unknown[first]
+    progress.advance(len(rows) - len(new))
+    for places in batches_by_length(lengths[new], rows=_ROWS, tokens=_TOKENS):
+        asked = new[places]
+        answer = answers(model, checkpoint, encoded, rows[asked], identity.kind)
+        logits[asked] = answer[0]
         for layer, values in answer[1].items():
-            for place, value in zip(places, values, strict=True):
+            for place, value in zip(asked, values, strict=True):
                 states[layer][place] = value
-        progress.advance(len(places))
+        progress.advance(len(asked))
+    logits[unknown] = logits[new[repeats]]
+    for values in states.values():
+        for place, source in zip(unknown, new[repeats], strict=True):
+            values[place] = values[source]
     ids = texts.table.column("id").slice(span.start, len(span)).combine_chunks()
     _refuse_broken(logits, states, ids, checkpoint.path)
     flat = pa.array(logits.reshape(-1))
     columns: dict[str, pa.Array] = {
         "id": ids if isinstance(ids, pa.Array) else ids.chunk(0),
+        TEXT_COLUMN: pa.array(hashes),
         "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),
     }
     for layer, values in states.items():
@@ -172,7 +197,8 @@ def answers(
 
 
 def _half(state: Tensor) -> np.ndarray:
-    return state.float().numpy().astype(np.float16)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused by name
+        return state.float().numpy().astype(np.float16)
 
 
 def _refuse_broken(

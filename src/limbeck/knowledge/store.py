@@ -2,8 +2,8 @@
 
 ``knowledge/<address>/manifest.json`` lists the shards; a shard is an Arrow IPC file that
 ``datasets``, ``pyarrow`` and ``pandas.read_feather`` open without limbeck. Columns: ``id`` (the
-row's id), ``logits`` (float32, one a class) and ``hidden_<layer>`` (float16, tokens times hidden
-numbers, token after token).
+row's id), ``text_hash`` (of the exact text, 64 bits), ``logits`` (float32, one a class) and
+``hidden_<layer>`` (float16, tokens times hidden numbers, token after token).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json, whole_file, write_json
 from limbeck.progress import say
 
-VERSION = 1
+VERSION = 2
+_ENTRY: dict[str, type] = {"shard": int, "file": str, "rows": int, "bytes": int, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Store:
                 del self._shards[shard]
         return [shard for shard in range(self.identity.shards) if shard not in self._shards]
 
+    def whole(self) -> list[int]:
+        """The recorded shards that are undamaged, rising."""
+        return [n for n, entry in sorted(self._shards.items()) if self._damage(n, entry) is None]
+
     def _damage(self, shard: int, entry: dict[str, Any]) -> str | None:
         path = self.path(shard)
         if not path.exists():
@@ -144,8 +149,12 @@ class Store:
 def _read(manifest: Path, identity: Identity) -> list[dict[str, Any]]:
     try:
         content = read_json(manifest)
-        return list(content["shards"]) if content["rows"] == identity.rows else []
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        if content["rows"] != identity.rows:
+            return []
+        return [
+            {key: kind(entry[key]) for key, kind in _ENTRY.items()} for entry in content["shards"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
         raise KnowledgeError(
             str(manifest),
             f"the manifest cannot be read ({type(error).__name__}: {error})",

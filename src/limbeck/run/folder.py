@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from limbeck.config.load import dump_recipe, read_yaml
+from limbeck.config.load import checked, dump_recipe, read_yaml
 from limbeck.config.recipe import Recipe
 from limbeck.errors import OutputError
-from limbeck.files import disk_error, whole_file
+from limbeck.files import disk_error, read_json, whole_file, write_json
 
 
 class RunFolder:
@@ -41,6 +41,7 @@ class RunFolder:
             OutputError: If another run lives here, or one is running here now.
         """
         self.refuse_others(recipe)
+        made = [place for place in [self.path, *self.path.parents] if not place.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -56,7 +57,20 @@ class RunFolder:
                     "another limbeck is working in this folder now",
                     "Wait for it, or choose another output folder.",
                 ) from None
-            yield self._settled(recipe)
+            try:
+                yield self._settled(recipe)
+            finally:
+                self._leave_no_shell(made)
+
+    def _leave_no_shell(self, made: list[Path]) -> None:
+        """Remove folders that this run made if nothing came to be in them."""
+        if not made or any(entry.name != ".lock" for entry in self.path.iterdir()):
+            return
+        (self.path / ".lock").unlink(missing_ok=True)
+        for place in made:
+            if any(place.iterdir()):
+                return
+            place.rmdir()
 
     def write_recipe(self, recipe: BaseModel) -> None:
         """Keep the resolved recipe."""
@@ -67,11 +81,34 @@ class RunFolder:
         with whole_file(self.recipe) as part:
             part.write_text(dump_recipe(recipe, header), encoding="utf-8")
 
+    def hold_to(self, inputs: dict[str, str]) -> None:
+        """Keep what this run is made from, or refuse if it is no longer the same.
+
+        Args:
+            inputs: Name (of a split, or teacher) to the fingerprint of its content.
+
+        Raises:
+            OutputError: If content changed under the same paths since this run began: the rest
+                of the run would be of something else.
+        """
+        path = self.path / "inputs.json"
+        if not path.exists():
+            write_json(path, inputs)
+            return
+        before = read_json(path)
+        changed = [name for name in inputs if before.get(name) != inputs[name]]
+        if changed:
+            raise OutputError(
+                str(self.path),
+                f"the content of {', '.join(changed)} changed since this run began",
+                "Choose another folder with --output, or put back what it began with.",
+            )
+
     def stored(self) -> Recipe | None:
         """The recipe that lives here, or None in a new folder."""
         if not self.recipe.exists():
             return None
-        return Recipe.model_validate(read_yaml(self.recipe))
+        return checked(Recipe, read_yaml(self.recipe), str(self.recipe))
 
     def refuse_others(self, recipe: Recipe) -> None:
         """Refuse a folder that is not this recipe's, before anything is written to it.

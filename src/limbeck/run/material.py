@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,6 +56,16 @@ class Material:
         """Whether there is no test split of its own."""
         return self.test is self.validation
 
+    def fingerprints(self) -> dict[str, str]:
+        """Split name to a hash of its ids, texts and labels."""
+        found = {}
+        for name in ("train", "validation", "test"):
+            split: Labelled = getattr(self, name)
+            digest = hashlib.blake2b(split.texts.fingerprint().encode(), digest_size=16)
+            digest.update(split.labels.tobytes())
+            found[name] = digest.hexdigest()
+        return found
+
     @property
     def has_labels(self) -> bool:
         """Whether any training row is labelled."""
@@ -99,7 +110,8 @@ def gather_material(
         else names_from_data(train, data.labels, where["train"])
     )
     labels = {
-        name: encode_labels(texts, names, source=where[name]) for name, texts in split.items()
+        name: encode_labels(texts, names, source=where[name], beside=list(split.values()))
+        for name, texts in split.items()
     }
     for name in ("validation", "test"):
         if name in split:
@@ -112,7 +124,9 @@ def gather_material(
             f"  {counts['train_rows_dropped']} training rows dropped: their texts stand in "
             "validation or test"
         )
-        labels["train"] = encode_labels(kept, names, source=where["train"])
+        _refuse_all_dropped(kept, where["train"])
+        rows = list(split.values())
+        labels["train"] = encode_labels(kept, names, source=where["train"], beside=rows)
     _refuse_one_class(labels["train"], names, where["train"])
     lesson = Labelled(kept, labels["train"])
     if "validation" in split:
@@ -195,6 +209,16 @@ def _refuse_unlabelled(texts: Texts, labels: np.ndarray, source: str) -> None:
             source,
             f"{len(bare)} of {len(texts)} rows have no label, {first} the first",
             f"Rows of {texts.name} are judged, so each needs one; check data.label_column.",
+        )
+
+
+def _refuse_all_dropped(kept: Texts, source: str) -> None:
+    if not len(kept):
+        raise DataError(
+            source,
+            "every text of it stands in validation or test too, so nothing is left to train on",
+            "Give files that share no texts, or leave data.validation out: a share of train is "
+            "held out then.",
         )
 
 

@@ -65,7 +65,7 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerBase, encoded: Iterable[Encode
     return Trimmed(trimmed, kept)
 
 
-def check_trimmed(trimmed: Trimmed, texts: Texts, encoded: Encoded, *, limit: float = 0.001) -> int:
+def check_trimmed(trimmed: Trimmed, texts: Texts, encoded: Encoded, *, limit: float) -> int:
     """The number of texts that the trimmed tokenizer cuts otherwise than the whole one.
 
     Raises:

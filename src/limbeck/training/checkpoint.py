@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck.files import read_json, whole_folder, write_json
+from limbeck.files import read_json, restored, whole_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Checkpoints:
 
     def progress(self) -> Progress | None:
         """Where the last checkpoint stands, or None if there is none."""
-        path = self.folder / "last" / "progress.json"
+        path = restored(self.folder / "last") / "progress.json"
         return Progress(**read_json(path)) if path.exists() else None
 
     def save(self, progress: Progress, module: nn.Module, optimizer: Optimizer) -> None:

@@ -1,0 +1,84 @@
+"""The recipe's keys as a page: ``python -m limbeck.config.describe > docs/recipe.md``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from limbeck.config.recipe import Recipe
+from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
+
+_HEAD = """# The recipe
+
+Every key, its default and what it does; written by `python -m limbeck.config.describe`. A recipe
+is a YAML file; `--set key.subkey=value` sets any key on the command line. Paths are relative to the
+folder that limbeck is started from.
+"""
+_TERMS: tuple[type[BaseModel], ...] = (HardTerm, LogitsTerm, HiddenTerm)
+
+
+def page() -> str:
+    """docs/recipe.md."""
+    parts = [_HEAD, _table("The recipe itself", Recipe, skip_groups=True)]
+    for name, field in Recipe.model_fields.items():
+        group = _group(field.annotation)
+        if group is not None and name != "objective":
+            parts.append(_table(f"`{name}`", group, skip_groups=False))
+    parts.append(
+        "## `objective`\n\n`terms` is a list; each term has a `kind` and a `weight` from 0 up. "
+        "Without it, the terms are those of `method` (see [methods](methods.md)).\n"
+    )
+    parts.extend(_table(f"A term of kind `{t().kind}`", t, skip_groups=False) for t in _TERMS)  # pyright: ignore[reportAttributeAccessIssue]
+    return "\n".join(parts)
+
+
+def _group(annotation: Any) -> type[BaseModel] | None:
+    is_group = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_group else None
+
+
+def _table(title: str, model: type[BaseModel], *, skip_groups: bool) -> str:
+    lines = [
+        f"## {title}\n",
+        _first_line(model),
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for name, field in model.model_fields.items():
+        group = _group(field.annotation)
+        if group is not None and skip_groups:
+            continue
+        key = field.alias or name
+        if group is not None:
+            for inner, inner_field in group.model_fields.items():
+                lines.append(_row(f"{key}.{inner}", inner_field))
+        elif key != "kind":
+            lines.append(_row(key, field))
+    return "\n".join(lines) + "\n"
+
+
+def _row(key: str, field: Any) -> str:
+    default = "required" if field.default is PydanticUndefined else _shown(field.default)
+    choices = [str(value) for value in get_args(field.annotation) if isinstance(value, str)]
+    meaning = field.description or ""
+    if choices:
+        meaning = f"{', '.join(f'`{choice}`' for choice in choices)}. {meaning}"
+    return f"| `{key}` | {default} | {' '.join(meaning.split())} |"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,266 @@
+"""Recipes from files, settings and words, and the message for every wrong key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from limbeck.config.load import checked, dump_recipe, load_recipe, student_from_text
+from limbeck.config.methods import METHODS
+from limbeck.config.recipe import Recipe, TeachRecipe
+from limbeck.errors import RecipeError
+
+RECIPE = {
+    "teacher": "some/teacher",
+    "data": {"train": "a.jsonl"},
+    "objective": {"terms": [{"kind": "hard"}, {"kind": "hidden", "layer_map": {1: 2}}]},
+}
+
+
+def _file(tmp_path: Path, tree: dict[str, Any] | str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(tree if isinstance(tree, str) else yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def _refused(tmp_path: Path, tree: dict[str, Any] | str, *settings: str) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(_file(tmp_path, tree), settings)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("tree", "where", "hint", "allowed"),
+    [
+        ({"trainning": {}}, "trainning", "Did you mean 'training'", "evaluation"),
+        ({"training": {"epoch": 3}}, "training.epoch", "Did you mean 'epochs'", "learning_rate"),
+        ({"data": {"clean": {"htlm": True}}}, "data.clean.htlm", "'html'", "white_space"),
+        ({"student": {"form": [1]}}, "student.form", "Did you mean 'from'", "vocabulary"),
+        ({"teacher": {"path": "x", "trust": 1}}, "teacher.trust", "", "trust_remote_code"),
+        (
+            {"objective": {"terms": [{"kind": "logits", "temprature": 2}]}},
+            "objective.terms[0].temprature",
+            "Did you mean 'temperature'",
+            "divergence",
+        ),
+    ],
+)
+def test_refuses_a_mistyped_key_and_suggests_the_right_one(
+    tmp_path: Path, tree: dict[str, Any], where: str, hint: str, allowed: str
+) -> None:
+    """A typo that is ignored trains with the default, for hours, without a word."""
+    error = _refused(tmp_path, {"teacher": "x", **tree})
+    assert error.where == f"{tmp_path / 'recipe.yaml'}, {where}"
+    assert hint in error.found
+    assert allowed in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("tree", "where", "found"),
+    [
+        ({"training": {"epochs": 0}}, "training.epochs", "greater than 0, found 0"),
+        ({"training": {"learning_rate": "high"}}, "training.learning_rate", "found 'high'"),
+        ({"method": "logit"}, "method", "no method 'logit'. Did you mean 'logits'"),
+        ({"student": {"shape": "tinbert4"}}, "student", "Did you mean 'tinybert4'"),
+        ({"student": {"layers": 2, "from": [1, 2, 3]}}, "student", "layers is 2 but from names 3"),
+        ({"student": {"from": "1,two"}}, "student.from", "'1,two' is no list of layers"),
+        ({"objective": {"terms": []}}, "objective.terms", "nothing would be learned"),
+        ({"objective": {"terms": [{"kind": "hard", "weight": 0}]}}, "objective.terms", "sum to 0"),
+        ({"objective": {"terms": [{"kind": "soft"}]}}, "objective.terms[0]", "'soft'"),
+        ({"teacher": {}}, "teacher.path", "this is missing"),
+        ({"data": {"validation_share": 1}}, "data.validation_share", "less than 1, found 1"),
+    ],
+)
+def test_refuses_a_wrong_value_and_names_its_key(
+    tmp_path: Path, tree: dict[str, Any], where: str, found: str
+) -> None:
+    """The message must lead to the place and say what stands there."""
+    error = _refused(tmp_path, {"teacher": "x"} | tree)
+    assert error.where.endswith(f", {where}")
+    assert found in error.found
+
+
+@pytest.mark.parametrize("content", ["a: [1", "a: b: c", "- 1\n- 2", "", "just words", "\t- x"])
+def test_refuses_a_file_that_is_no_recipe(tmp_path: Path, content: str) -> None:
+    """With the file's name, and without a traceback of the YAML reader."""
+    assert str(tmp_path / "recipe.yaml") in _refused(tmp_path, content).where
+
+
+def test_refuses_a_recipe_that_is_missing_a_folder_or_below_a_file(tmp_path: Path) -> None:
+    """All three are slips of the tab key."""
+    for path in (tmp_path / "none.yaml", tmp_path, _file(tmp_path, RECIPE) / "x.yaml"):
+        with pytest.raises(RecipeError):
+            load_recipe(path)
+
+
+def test_yaml_runs_no_code(tmp_path: Path) -> None:
+    """A recipe from a stranger must be safe to read."""
+    error = _refused(tmp_path, "teacher: !!python/object/apply:os.getcwd []")
+    assert "this is not YAML" in error.found
+
+
+def test_settings_win_over_values_and_values_over_the_file(tmp_path: Path) -> None:
+    """What is typed last and nearest is what was meant."""
+    path = _file(tmp_path, RECIPE | {"training": {"epochs": 1, "patience": 9, "batch_rows": 7}})
+    recipe = load_recipe(
+        path,
+        ["training.epochs=3", "data.clean.html=true", "objective.terms.1.layer_map.1=4"],
+        {"training.epochs": 2, "training.batch_rows": 8, "data.test": None},
+    )
+    assert (recipe.training.epochs, recipe.training.batch_rows) == (3, 8)
+    assert recipe.training.patience == 9
+    assert recipe.data.clean.html
+    assert recipe.teacher.path == "some/teacher"
+    term = recipe.terms[1]
+    assert term.kind == "hidden"
+    assert term.layer_map == {1: 4}
+
+
+def test_a_teacher_given_by_its_path_alone_takes_more_keys(tmp_path: Path) -> None:
+    """The short form must not be a dead end."""
+    recipe = load_recipe(_file(tmp_path, RECIPE), ["teacher.trust_remote_code=true"])
+    assert recipe.teacher.path == "some/teacher"
+    assert recipe.teacher.trust_remote_code
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("training.epochs", "there is no '='"),
+        ("=5", "there is no key before '='"),
+        ("training.epochs=[", "is not YAML"),
+        ("training.epochs=5", None),
+        ("training.epoch=5", "Did you mean 'epochs'"),
+        ("output.x=5", "output is 'runs/x', not a group of keys"),
+        ("teacher.path.x=5", "path is 'some/teacher', not a group of keys"),
+        ("objective.terms.7.weight=1", "'7' is no place in a list of 2"),
+        ("objective.terms.one.weight=1", "'one' is no place in a list of 2"),
+        ("data.unlabelled.0.x=1", "0 is 'more.txt', not a group of keys"),
+    ],
+)
+def test_refuses_settings_that_cannot_be_set(
+    tmp_path: Path, setting: str, found: str | None
+) -> None:
+    """Each with its own text, so that one of ten --set is found."""
+    tree = RECIPE | {"output": "runs/x", "data": {"unlabelled": ["more.txt"]}}
+    if found is None:
+        assert load_recipe(_file(tmp_path, tree), [setting]).training.epochs == 5
+        return
+    error = _refused(tmp_path, tree, setting)
+    assert found in error.found
+    assert setting in error.where or "training.epoch" in error.where
+
+
+def test_a_student_in_words() -> None:
+    """The command line's short form says the same as the recipe's keys."""
+    assert student_from_text("layers=3 from=1,3,5 vocabulary=trim shape=tinybert4") == {
+        "layers": 3,
+        "from": "1,3,5",
+        "vocabulary": "trim",
+        "shape": "tinybert4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("layer=3", "Did you mean 'layers'"),
+        ("layers", "'layers' is not understood"),
+        ("layers=[", "is not YAML"),
+    ],
+)
+def test_refuses_student_words_that_are_not_understood(text: str, found: str) -> None:
+    """Another student than the one asked for must not be made."""
+    with pytest.raises(RecipeError, match="--student") as caught:
+        student_from_text(text)
+    assert found in caught.value.found
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_a_written_recipe_reads_back_as_itself(tmp_path: Path, method: str) -> None:
+    """recipe.yaml is what makes a run repeatable."""
+    recipe = load_recipe(
+        None,
+        ["student.from=1,3", "data.labels=['0', 'no', bad]"],
+        {"teacher": "x", "method": method},
+    ).resolved()
+    text = dump_recipe(recipe, "two\nlines")
+    assert text.startswith("# two\n# lines\n")
+    assert load_recipe(_file(tmp_path, text)) == recipe
+
+
+def test_a_resolved_recipe_writes_every_default_out() -> None:
+    """A default that changes in a later version must not change an old recipe."""
+
+    def keys(model: BaseModel) -> int:
+        values = [getattr(model, name) for name in type(model).model_fields]
+        return sum(keys(value) if isinstance(value, BaseModel) else 1 for value in values)
+
+    def leaves(tree: Any) -> int:
+        return sum(map(leaves, tree.values())) if isinstance(tree, dict) else 1
+
+    recipe = load_recipe(None, values={"teacher": "x"}).resolved()
+    assert leaves(yaml.safe_load(dump_recipe(recipe, ""))) == keys(recipe)
+    assert recipe.objective.terms == METHODS[0].terms
+
+
+def test_recipes_cannot_be_changed_in_passing() -> None:
+    """What is written to disk must be what ran."""
+    recipe = load_recipe(None, values={"teacher": "x"})
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.seed = 5  # type: ignore[misc]
+
+
+def test_the_control_arm_learns_from_labels_alone() -> None:
+    """And shares everything else with the student."""
+    recipe = load_recipe(None, values={"teacher": "x", "method": "hidden"})
+    control = recipe.without_teacher()
+    assert [term.kind for term in control.terms] == ["hard"]
+    assert control.student == recipe.student
+    assert control.training == recipe.training
+
+
+def test_the_recipes_of_the_repository_are_valid() -> None:
+    """A recipe that does not load is the first thing a user meets."""
+    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        load_recipe(path)
+
+
+def test_a_teach_recipe_is_checked_like_any_other() -> None:
+    """The same typos happen there."""
+    with pytest.raises(RecipeError, match=r"command line, training\.epoch: .*'epochs'"):
+        checked(TeachRecipe, {"base": "x", "data": {}, "training": {"epoch": 1}}, "command line")
+
+
+def test_reading_recipes_imports_no_torch() -> None:
+    """`limbeck --help` and every typo must be answered at once."""
+    code = (
+        "import sys; from limbeck.config.load import load_recipe; "
+        "load_recipe(None, values={'teacher': 'x'}); import limbeck.cli.main; "
+        "sys.exit(sum(name in sys.modules for name in ('torch', 'transformers', 'datasets')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_key_says_what_it_is_for() -> None:
+    """docs/recipe.md is written from the descriptions."""
+
+    def bare(model: type[BaseModel], way: str) -> list[str]:
+        found = []
+        for name, field in model.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += bare(kind, f"{way}{name}.")
+            elif not field.description and name not in ("terms",):
+                found.append(way + name)
+        return found
+
+    assert bare(Recipe, "") == []
