@@ -96,6 +96,16 @@ def test_the_student_loads_without_limbeck_and_answers_the_same(
     assert np.mean(right) == pytest.approx(report.student.score.value, abs=1e-9)
 
 
+def test_the_model_card_tells_the_verdict(finished: tuple[Path, Any]) -> None:
+    """Who finds the folder alone must learn what it is and what it was measured to be."""
+    folder, report = finished
+    card = (folder / "student" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    for sentence in report.verdict:
+        assert sentence in card
+    assert "Texts go in as they are." in card
+
+
 def test_the_predictor_agrees_with_the_report(
     finished: tuple[Path, Any], files: dict[str, Path]
 ) -> None:
@@ -261,3 +271,44 @@ def test_without_any_label_the_teacher_alone_teaches(
     assert "control" not in report.arms
     assert report.retention.value > 0.9
     assert any("no control arm" in warning for warning in report.warnings)
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory, teacher: Path) -> Path:
+    """A narrower encoder without a head, with a vocabulary of its own."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("other")
+    AutoTokenizer.from_pretrained(teacher).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(AutoTokenizer.from_pretrained(folder)),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_student_may_start_from_another_checkpoint(recipe: Make, other_model: Path) -> None:
+    """Another model's weights and tokenizer, this teacher's answers and class names."""
+    made = recipe(
+        student__layers=None,
+        student__checkpoint=str(other_model),
+        training__epochs=20,
+        training__learning_rate=1e-2,
+        evaluation__control=False,
+    )
+    report = distill(made)
+    assert report.training["student"]["notes"] == [f"weights from {other_model}"]
+    assert report.student.encoder_parameters < report.teacher.encoder_parameters / 4
+    assert report.agreement > 0.8
+
+
+@pytest.mark.parametrize("init", ["normal", "xavier", "kaiming"])
+def test_a_student_may_start_from_new_weights(recipe: Make, init: str) -> None:
+    """What a teacher's weights are worth is seen against these."""
+    made = recipe(student__init=init, student__layers=1, evaluation__control=False)
+    assert distill(made).training["student"]["notes"] == [f"weights are new ({init})"]

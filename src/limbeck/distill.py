@@ -13,6 +13,7 @@ from pathlib import Path
 from limbeck.config.recipe import Recipe
 from limbeck.config.terms import HardTerm
 from limbeck.evaluation.bootstrap import Resamples
+from limbeck.evaluation.card import model_card
 from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
 from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import agreement, worst_disagreements
@@ -239,7 +240,7 @@ def _report(
             }
             for name, arm in arms.items()
         }
-        | {"teacher_fingerprint": teacher.fingerprint, "knowledge": str(plan.kind)},
+        | {"teacher_fingerprint": teacher.fingerprint, "knowledge": teacher.kind.in_words()},
         disagreements=worst_disagreements(
             material.test.texts,
             labels,
@@ -273,6 +274,12 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "There is no test file: scores are those of the validation rows, which chose the best "
             "state, and are a little too good. Give data.test."
         )
+    shared = plan.material.counts.get("validation_rows_in_test", 0)
+    if shared:
+        warnings.append(
+            f"{shared} validation rows stand in the test rows too: they chose the best state and "
+            "judge it."
+        )
     if rows < 500:
         warnings.append(
             f"{rows} test rows are few: differences under {100 / rows**0.5:.0f} points are noise."
@@ -299,6 +306,8 @@ def _finish(recipe: Recipe, run: RunFolder, report: Report) -> None:
     """Write gate and reports; report.json last, because it says that the run is finished."""
     close_gate(run.export, report.exports, recipe.export)
     log = read_log(run.log) if run.log.exists() else []
+    with whole_file(run.student / "README.md") as part:
+        part.write_text(model_card(report), encoding="utf-8")
     with whole_file(run.report_html) as part:
         part.write_text(render_page(report, log), encoding="utf-8")
     write_json(run.report_json, report.model_dump(mode="json"))

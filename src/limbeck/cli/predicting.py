@@ -34,7 +34,18 @@ def _write(predictor: Predictor, rows: Iterator[str], stream: TextIO) -> None:
 
 
 def _lines_of_stdin() -> Iterator[str]:
-    return (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+    number = 0
+    try:
+        for line in sys.stdin:
+            number += 1
+            if line.strip():
+                yield line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"standard input, after line {number}",
+            f"this is not UTF-8 ({error.reason})",
+            "Convert it, for example with iconv -f WINDOWS-1252 -t UTF-8.",
+        ) from None
 
 
 def _texts_of(source: str, text_column: str | None) -> Iterator[str]:

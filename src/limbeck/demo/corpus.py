@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from limbeck.progress import step
+
 DEFAULT = (
     "matplotlib",
     "networkx",
@@ -126,11 +128,11 @@ def docstring_corpus(
     folders = {label: _folder(label) for label in packages}
     mask = _mask_pattern(packages)
     enough = _CANDIDATES_PER_ROW * rows_per_package
-    with _collector_paused():
-        candidates = {
-            label: _candidates(folder, label, mask, enough, seed)
-            for label, folder in folders.items()
-        }
+    candidates = {}
+    with _collector_paused(), step("reading docstrings", len(folders)) as bar:
+        for label, folder in folders.items():
+            candidates[label] = _candidates(folder, label, mask, enough, seed)
+            bar.advance(1)
     packages_with = Counter(folded for rows in candidates.values() for folded in rows)
     corpus = []
     for label, by_text in candidates.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from limbeck.config.recipe import KnowledgeConfig
-from limbeck.data.batches import batches_by_length, collate
+from limbeck.data.batches import batches_by_length
 from limbeck.data.encode import Encoded
 from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError, TeacherError
@@ -175,13 +175,7 @@ def answers(
     """Logits [rows, classes] and, a layer, one float16 [tokens, hidden] array a row."""
     import torch
 
-    batch = collate(
-        encoded,
-        rows,
-        pad_id=checkpoint.pad_id,
-        left=checkpoint.pads_left,
-        types=checkpoint.wants_types,
-    )
+    batch = checkpoint.batch(encoded, rows)
     device = model.device.type
     with (
         torch.inference_mode(),

@@ -36,6 +36,11 @@ class Kind:
     hidden: tuple[int, ...] = ()
     precision: str = "float32"
 
+    def in_words(self) -> str:
+        """``logits and hidden states of layers 2, 4, asked in float32``."""
+        states = f" and hidden states of layers {', '.join(map(str, self.hidden))}"
+        return f"logits{states if self.hidden else ''}, asked in {self.precision}"
+
 
 @dataclass(frozen=True)
 class Identity:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
-from limbeck.data.batches import collate
 from limbeck.evaluation.measure import Contender
 from limbeck.export.onnx_files import export_variants
 from limbeck.files import size_mb, whole_folder
@@ -118,13 +117,7 @@ def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
     if plan.student.narrow and plan.student.init == "teacher":
         rows = sample_rows(plan.encoded.lengths, plan.recipe.seed)
         sample = [
-            collate(
-                plan.encoded,
-                rows[start : start + 64],
-                pad_id=checkpoint.pad_id,
-                left=checkpoint.pads_left,
-                types=checkpoint.wants_types,
-            )
+            checkpoint.batch(plan.encoded, rows[start : start + 64])
             for start in range(0, len(rows), 64)
         ]
     return build_student(

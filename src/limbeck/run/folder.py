@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from limbeck.config.load import checked, dump_recipe, read_yaml
@@ -48,19 +48,20 @@ class RunFolder:
             raise disk_error(error, self.path) or OutputError(
                 str(self.path), f"this cannot be a folder ({error.strerror})", "Choose another."
             ) from None
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise OutputError(
-                    str(self.path),
-                    "another limbeck is working in this folder now",
-                    "Wait for it, or choose another output folder.",
-                ) from None
-            try:
-                yield self._settled(recipe)
-            finally:
-                self._leave_no_shell(made)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(
+                str(self.path),
+                "another limbeck is working in this folder now",
+                "Wait for it, or choose another output folder.",
+            ) from None
+        try:
+            yield self._settled(recipe)
+        finally:
+            self._leave_no_shell(made)
+            lock.release()
 
     def _leave_no_shell(self, made: list[Path]) -> None:
         """Remove folders that this run made if nothing came to be in them."""

@@ -136,6 +136,9 @@ def gather_material(
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
     lesson = _with_unlabelled(lesson, data, given, held_out, counts)
+    if test is not validation:
+        shared = np.isin(folded_hashes(validation.texts), folded_hashes(test.texts))
+        counts["validation_rows_in_test"] = int(shared.sum())
     counts.update(
         train_rows_used=len(lesson.texts),
         train_rows_labelled=int((lesson.labels != UNLABELLED).sum()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from limbeck.data.batches import Batch, batches_by_length, collate
+from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
 from limbeck.teacher.family import Family, embedding_module, layer_count, layer_modules
 
@@ -105,12 +105,6 @@ def predict_logits(
         torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"),
     ):
         for rows in batches_by_length(encoded.lengths, rows=64, tokens=8192):
-            batch = collate(
-                encoded,
-                rows,
-                pad_id=checkpoint.pad_id,
-                left=checkpoint.pads_left,
-                types=checkpoint.wants_types,
-            )
+            batch = checkpoint.batch(encoded, rows)
             logits[rows] = ask(model, batch, checkpoint.family).logits.float().cpu().numpy()
     return logits

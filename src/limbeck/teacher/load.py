@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from limbeck.config.recipe import TeacherConfig
-from limbeck.data.encode import tokenizer_bytes
+from limbeck.data.batches import Batch, collate
+from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
 from limbeck.teacher.family import Family, family_of, position_limit
 
@@ -64,6 +67,12 @@ class Checkpoint:
     def pad_id(self) -> int:
         """Id of the padding token."""
         return int(self.tokenizer.pad_token_id)  # pyright: ignore[reportArgumentType]
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> Batch:
+        """The rows as one batch, padded and with the inputs that this model takes."""
+        return collate(
+            encoded, rows, pad_id=self.pad_id, left=self.pads_left, types=self.wants_types
+        )
 
     def max_tokens(self, wished: int) -> int:
         """`wished`, or less where model or tokenizer take less."""

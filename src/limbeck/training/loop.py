@@ -13,7 +13,7 @@ import numpy as np
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
-from limbeck.data.batches import Batch, collate, shuffled_batches
+from limbeck.data.batches import Batch, shuffled_batches
 from limbeck.data.encode import Encoded
 from limbeck.data.texts import UNLABELLED
 from limbeck.errors import TrainingError
@@ -298,7 +298,8 @@ class _Trainer:
 
         counted = self._count(rows)
         # Every process must take part in every backward pass, if only with a share of 0.
-        batch = self._collate(rows if len(rows) else np.zeros(1, dtype=np.int64))
+        some = rows if len(rows) else np.zeros(1, dtype=np.int64)
+        batch = self.checkpoint.batch(self.lessons.encoded, some)
         device = self.accelerator.device
         with torch.autocast(
             device.type, torch.bfloat16, enabled=self.machine.precision == "bfloat16"
@@ -358,15 +359,6 @@ class _Trainer:
             f"{shown}{more}",
             "The last good state is in checkpoints/. Lower training.learning_rate, or use "
             "training.precision=float32.",
-        )
-
-    def _collate(self, rows: np.ndarray) -> Batch:
-        return collate(
-            self.lessons.encoded,
-            rows,
-            pad_id=self.checkpoint.pad_id,
-            left=self.checkpoint.pads_left,
-            types=self.checkpoint.wants_types,
         )
 
     def _count(self, rows: np.ndarray) -> Counted:

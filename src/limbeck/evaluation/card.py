@@ -1,0 +1,56 @@
+"""The model card of a student: what it is, what it was measured to be, how to load it."""
+
+from __future__ import annotations
+
+from limbeck.evaluation.report import Report, Span
+
+
+def model_card(report: Report) -> str:
+    """README.md of the student's folder, in the form that model hubs read."""
+    labels = ", ".join(str(name) for name in report.data["classes"][:20])
+    verdict = "\n\n".join(report.verdict)
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+tags:
+  - knowledge-distillation
+  - limbeck
+---
+
+# A student of {report.recipe["teacher"]["path"]}
+
+{verdict}
+
+| | teacher | student |
+| --- | --- | --- |
+| {report.score_name} on {report.data["test_rows"]:,} rows | {_score(report.teacher.score)} | \
+{_score(report.student.score)} |
+| parameters | {report.teacher.parameters:,} | {report.student.parameters:,} |
+| p50 of one text, transformers, {report.machine["processor"]} | \
+{report.teacher.latency_ms_p50:.2f} ms | {report.student.latency_ms_p50:.2f} ms |
+
+Classes: {labels}.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="<this folder>")
+```
+
+Made by limbeck {report.limbeck_version}, which is not needed to load it. The recipe, the report and
+faster ONNX exports lie beside this folder. {_cleaning(report)}
+"""
+
+
+def _score(span: Span) -> str:
+    return f"{span.value:.4f} ({span.low:.4f} to {span.high:.4f})"
+
+
+def _cleaning(report: Report) -> str:
+    used = [name for name, on in report.recipe["data"]["clean"].items() if on]
+    if not used:
+        return "Texts go in as they are."
+    return (
+        f"It was trained on texts cleaned by {', '.join(used)}: `limbeck predict` does the same, "
+        "a plain pipeline does not."
+    )
