@@ -31,14 +31,15 @@ def _gained(teacher: Performance, student: Performance, best: Export | None) -> 
     if best is None:
         return (
             "No export passed the gate, so the student is served by transformers: "
-            f"{_faster(teacher.latency_ms_p50, student.latency_ms_p50)} than the teacher."
+            f"{_than(_faster(teacher.latency_ms_p50, student.latency_ms_p50))} the teacher."
         )
     assert best.size_mb is not None
     assert best.score is not None
+    speed = _than(_faster(teacher.latency_ms_p50, best.latency_ms_p50))
     return (
-        f"Its fastest accepted export for single texts, {best.name}, is "
-        f"{_faster(teacher.latency_ms_p50, best.latency_ms_p50)} than the teacher as transformers "
-        f"serves it (p50 {best.latency_ms_p50:.2f} ms against {teacher.latency_ms_p50:.2f} ms) and "
+        f"Its fastest accepted export for single texts, {best.name}, is {speed} the teacher as "
+        f"transformers serves it (p50 {best.latency_ms_p50:.2f} ms against "
+        f"{teacher.latency_ms_p50:.2f} ms) and "
         f"{_smaller(teacher.size_mb, best.size_mb)} ({best.size_mb:.1f} MB against "
         f"{teacher.size_mb:.1f} MB); it scores {best.score.value:.4f}, "
         f"{best.score.value / teacher.score.value:.1%} of the teacher."
@@ -89,13 +90,25 @@ def _times(more: float, less: float) -> str:
     return f"{more / less:.1f}×"
 
 
+_ALIKE = 0.03
+"""Ratios nearer to 1 than this are no difference worth a number."""
+
+
 def _smaller(large: float, small: float) -> str:
-    if small <= large:
+    if abs(large / small - 1) < _ALIKE:
+        return "as large"
+    if small < large:
         return f"{large / small:.1f}× smaller"
     return f"{small / large:.1f}× larger"
 
 
 def _faster(slow: float | None, fast: float | None) -> str:
     if slow is None or fast is None:
-        return "of unmeasured speed"
-    return f"{slow / fast:.1f}× faster" if fast <= slow else f"{fast / slow:.1f}× slower"
+        return "of a speed that was not measured, compared"
+    if abs(slow / fast - 1) < _ALIKE:
+        return "as fast"
+    return f"{slow / fast:.1f}× faster" if fast < slow else f"{fast / slow:.1f}× slower"
+
+
+def _than(comparison: str) -> str:
+    return f"{comparison} as" if comparison.startswith("as ") else f"{comparison} than"
