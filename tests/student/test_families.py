@@ -93,3 +93,28 @@ def test_half_the_layers_load_without_a_gap(family: str) -> None:
     missing, _ = student.load_state_dict(weights, strict=False)
     assert not missing
     assert len(layer_modules(student, FAMILIES[family])) == 2
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f].post_norm_bert])
+@torch.no_grad()
+def test_widths_can_be_cut_where_the_docs_say_so(family: str) -> None:
+    """Every weight gets its new shape, and the answers stay nearer than chance."""
+    from limbeck.student.narrow import narrow_weights
+
+    teacher = _model(family)
+    settings = {**SIZES, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 20}
+    config = AutoConfig.for_model(family, **settings)
+    student = AutoModelForSequenceClassification.from_config(
+        config, attn_implementation="eager"
+    ).eval()
+    layers = (1, 2, 3, 4)
+    weights = taken_weights(teacher, FAMILIES[family], layers, None)
+    batches = [_batch()]
+    narrow, kept = narrow_weights(
+        weights, teacher, FAMILIES[family], batches, layers, student.config
+    )
+    missing, unexpected = student.load_state_dict(narrow, strict=False)
+    assert not missing
+    assert not unexpected
+    assert 0.5 < kept <= 1.0
+    assert ask(student, _batch(), FAMILIES[family]).logits.isfinite().all()

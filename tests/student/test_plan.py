@@ -51,6 +51,10 @@ def test_counts_are_those_of_the_real_model(random_teacher: Path) -> None:
         ({"from": "3,1"}, "is not rising"),
         ({"hidden": 30}, "no multiple of the teacher's head size"),
         ({"hidden": 32, "heads": 5}, "5 heads do not divide a width of 32"),
+        ({"hidden": 64}, "64 is wanted, but the teacher has 32: nothing wider"),
+        ({"intermediate": 65}, "65 is wanted, but the teacher has 64"),
+        ({"hidden": 32, "heads": 8}, "8 is wanted, but the teacher has 4"),
+        ({"hidden": 32, "heads": 2}, "16 is wanted, but the teacher has 8"),
         ({"shape": "tinybert6"}, "6 layers are wanted, but the teacher has 4"),
     ],
 )
@@ -58,3 +62,18 @@ def test_refuses_what_cannot_be_cut(random_teacher: Path, wanted: dict, message:
     """Found here it costs nothing; found later it costs the recording."""
     with pytest.raises(StudentError, match=message):
         _plan(random_teacher, **wanted)
+
+
+def test_refuses_to_cut_widths_that_it_does_not_know(random_teacher: Path, tmp_path: Path) -> None:
+    """A weight cut along the wrong dimension would be noise of the right shape."""
+    import json
+    import shutil
+
+    shutil.copytree(random_teacher, tmp_path / "electra")
+    path = tmp_path / "electra" / "config.json"
+    config = {**json.loads(path.read_text()), "model_type": "electra", "embedding_size": 32}
+    path.write_text(json.dumps(config))
+    with pytest.raises(StudentError, match=r"(?s)'electra' teacher.*Widths can be cut for bert"):
+        _plan(tmp_path / "electra", hidden=16)
+    assert _plan(tmp_path / "electra", layers=2).teacher_layers == (1, 3)
+    assert _plan(tmp_path / "electra", hidden=16, init="normal").config.hidden_size == 16

@@ -11,7 +11,7 @@ import numpy as np
 from limbeck.data.batches import Batch
 from limbeck.errors import StudentError
 from limbeck.student.cut import taken_weights
-from limbeck.student.narrow import energy_note, narrow_weights, refuse_unless_bert_like
+from limbeck.student.narrow import energy_note, narrow_weights
 from limbeck.student.plan import StudentPlan
 from limbeck.teacher.load import class_names, load_classifier
 
@@ -64,7 +64,6 @@ def build_student(
     weights = taken_weights(teacher, family, plan.teacher_layers, kept)
     notes = [f"layers taken from the teacher's {', '.join(map(str, plan.teacher_layers))}"]
     if plan.narrow:
-        refuse_unless_bert_like(family, plan.config.model_type)
         weights, energy = narrow_weights(
             weights, teacher, family, sample, plan.teacher_layers, plan.config
         )

@@ -44,20 +44,34 @@ class Stream:
     norms: dict[str, tuple[Tensor, Tensor]]
 
 
-def refuse_unless_bert_like(family: Family, model_type: str) -> None:
-    """Refuse to cut widths where the modules are not BERT's.
+def refuse_uncuttable(family: Family, teacher: PreTrainedConfig, student: PreTrainedConfig) -> None:
+    """Refuse widths that cannot be cut out of the teacher, before anything is recorded.
 
     Raises:
-        StudentError: Naming the families whose widths can be cut.
+        StudentError: For a family whose modules are not BERT's, or a student that is wider.
     """
     if not family.post_norm_bert:
         able = ", ".join(name for name, known in FAMILIES.items() if known.post_norm_bert)
         raise StudentError(
             "student.hidden, heads or intermediate",
-            f"limbeck cannot cut the widths of a {model_type!r} teacher",
+            f"limbeck cannot cut the widths of a {teacher.model_type!r} teacher",
             f"Cut layers only, or use student.init=normal for new weights. Widths can be cut "
             f"for {able}.",
         )
+    size, old_size = (c.hidden_size // c.num_attention_heads for c in (student, teacher))
+    for name, ours, theirs in (
+        ("hidden", student.hidden_size, teacher.hidden_size),
+        ("heads", student.num_attention_heads, teacher.num_attention_heads),
+        ("heads (each of hidden / heads)", size, old_size),
+        ("intermediate", student.intermediate_size, teacher.intermediate_size),
+    ):
+        if ours > theirs:
+            raise StudentError(
+                f"student.{name}",
+                f"{ours} is wanted, but the teacher has {theirs}: nothing wider can be cut out "
+                "of it",
+                f"Use {theirs} at most, or student.init=normal for new weights.",
+            )
 
 
 def narrow_weights(
@@ -95,13 +109,6 @@ class _Widths:
         self.size = self.hidden // self.heads
         self.old_size = self.old_hidden // self.old_heads
         self.neurons = student.intermediate_size
-        if self.heads > self.old_heads or self.size > self.old_size:
-            raise StudentError(
-                "student.heads",
-                f"{self.heads} heads of {self.size} cannot be cut out of the teacher's "
-                f"{self.old_heads} of {self.old_size}",
-                "Use no more heads and no larger ones than the teacher, or student.init=normal.",
-            )
 
 
 def _observe(
@@ -260,13 +267,7 @@ def _attention_units(weight: Any, widths: _Widths, *, values: bool) -> Tensor:
 
 
 def _largest(strength: Tensor, count: int) -> Tensor:
-    """Indices of the `count` largest, in rising order; all (and no more) if there are fewer."""
-    if count > len(strength):
-        raise StudentError(
-            "student",
-            f"{count} units are wanted where the teacher has {len(strength)}",
-            "A student cut out of its teacher is no wider; a wider one needs student.init=normal.",
-        )
+    """Indices of the `count` largest, in rising order."""
     return strength.topk(count).indices.sort().values
 
 

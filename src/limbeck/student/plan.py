@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from limbeck.config.recipe import StudentConfig, TeacherConfig
 from limbeck.config.shapes import SHAPES
 from limbeck.errors import StudentError
+from limbeck.student.narrow import refuse_uncuttable
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 
@@ -85,8 +86,8 @@ def plan_student(wanted: StudentConfig, teacher: Checkpoint, vocabulary: int) ->
     setattr(config, teacher.family.intermediate_key, intermediate)
     config.vocab_size = vocabulary
     narrow = (hidden, heads, intermediate) != old
-    if narrow and hasattr(config, "embedding_size") and config.model_type == "electra":
-        config.embedding_size = min(config.embedding_size, hidden)
+    if narrow and wanted.init == "teacher":
+        refuse_uncuttable(teacher.family, teacher.config, config)
     set_dropout(config, wanted.dropout)
     return StudentPlan(config, teacher, layers, narrow, wanted.init)
 

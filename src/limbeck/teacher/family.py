@@ -38,7 +38,7 @@ FAMILIES: dict[str, Family] = {
     "roberta": _BERT,
     "xlm-roberta": _BERT,
     "camembert": _BERT,
-    "electra": _BERT,
+    "electra": Family("encoder.layer", "embeddings"),  # its embeddings have a width of their own
     "mpnet": Family("encoder.layer", "embeddings"),
     "deberta": Family("encoder.layer", "embeddings"),
     "deberta-v2": Family("encoder.layer", "embeddings"),
