@@ -187,6 +187,16 @@ def test_refuses_to_train_on_nan(school: dict[str, Any], tmp_path: Path) -> None
     assert "step" in caught.value.where
 
 
+def test_training_leaves_the_callers_random_state_and_threads_alone(
+    school: dict[str, Any], tmp_path: Path
+) -> None:
+    """A library that reseeds its caller breaks the caller's experiment."""
+    before, count = torch.get_rng_state(), torch.get_num_threads()
+    _train(school, tmp_path)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == count
+
+
 def test_every_parameter_learns(school: dict[str, Any], tmp_path: Path) -> None:
     """A frozen or unreached weight is a silent loss of capacity."""
     before = {name: value.clone() for name, value in school["student"]().named_parameters()}

@@ -124,7 +124,10 @@ def train(
     Raises:
         TrainingError: If a term becomes NaN or infinite, naming it, the step and the rows.
     """
-    with threads(machine.threads):
+    import torch
+
+    with threads(machine.threads), torch.random.fork_rng():
+        torch.manual_seed(seed)
         trainer = _Trainer(model, checkpoint, terms, lessons, exam, config, machine, seed, folder)
         return trainer.run(log, name)
 
@@ -144,7 +147,6 @@ class _Trainer:
         seed: int,
         folder: Path,
     ) -> None:
-        import torch
         from accelerate import Accelerator
 
         self.config, self.machine, self.seed = config, machine, seed
@@ -153,7 +155,6 @@ class _Trainer:
         self.student_layers = student_layers_of(self.terms)
         self.teacher_layers = teacher_layers_of(self.terms)
         self.accelerator: Accelerator = Accelerator(mixed_precision="no")
-        torch.manual_seed(seed)
         projections = make_projections(
             self.terms, model.config.hidden_size, lessons.teacher_hidden, seed=seed
         )
