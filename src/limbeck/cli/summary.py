@@ -65,7 +65,13 @@ def print_methods() -> None:
             ("costs", method.cost),
             ("choose", method.choose_when),
         ):
-            console.print(f"  {label:<7} {text}", markup=False)
+            line = textwrap.fill(
+                text,
+                min(console.width, 100),
+                initial_indent=f"  {label:<7} ",
+                subsequent_indent=" " * 10,
+            )
+            console.print(line, markup=False)
     console.print("\nUse one with: limbeck distill --method NAME …", markup=False)
 
 

@@ -33,8 +33,9 @@ METHODS: tuple[Method, ...] = (
         summary="Soft labels and the hidden states of matched layers (MSE, projected).",
         needs="the teacher's hidden states (2 bytes a number: 768 bytes a token and layer at "
         "384 wide), the same token ids in teacher and student",
-        cost="disk and reading; the step is about a tenth slower",
-        choose_when="the student is narrower than the teacher or starts from random weights",
+        cost="that disk, and reading it in every step",
+        choose_when="the student is narrower than the teacher or starts from new weights; compare "
+        "it with logits on your data",
         terms=(HardTerm(weight=0.1), LogitsTerm(weight=0.9), HiddenTerm(weight=1.0)),
     ),
     Method(
