@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHMARKS := .venv-benchmarks
 
-.PHONY: help install demo test slow lint types benchmark clean
+.PHONY: help install demo test slow lint types benchmark benchmark-speed clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## Make .venv with the pinned versions (torch's CPU build)
 
@@ -35,5 +36,14 @@ types: install ## Check types
 benchmark: install ## Measure the numbers of the README on ../shared/data (half an hour)
 	$(BIN)/python benchmarks/sst2.py
 
-clean: ## Remove the environment, runs and knowledge
-	rm -rf $(VENV) runs knowledge build src/*.egg-info
+$(BENCHMARKS)/installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCHMARKS)
+	$(BENCHMARKS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BENCHMARKS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements.txt --editable .
+	touch $(BENCHMARKS)/installed
+
+benchmark-speed: $(BENCHMARKS)/installed ## Measure speed against TextBrewer and the Trainer, side by side
+	$(BENCHMARKS)/bin/python benchmarks/speed.py
+
+clean: ## Remove the environments, runs and knowledge
+	rm -rf $(VENV) $(BENCHMARKS) runs knowledge build src/*.egg-info
