@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.files import read_json, write_json
-from limbeck.training.machine import describe
+from limbeck.machine import describe
 from speed_arms.arm import read_lines
 
 ROOT = Path(__file__).parent.parent.parent

@@ -27,9 +27,10 @@ from limbeck.run.recording import Teacher, load_teacher
 from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.load import load_classifier, look_at
+from limbeck.training.choice import Machine, choose
+from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log
-from limbeck.training.loop import Exam, Lessons, Outcome, train
-from limbeck.training.machine import choose
+from limbeck.training.loop import Outcome, train
 from speed_arms.arithmetic import model_flops, product_share
 from speed_arms.arm import BATCH_ROWS, MAX_TOKENS, Settings, Unit, load_model, memory_mb
 
@@ -75,8 +76,8 @@ class Limbeck:
         lengths = lesson.plan.encoded.lengths
         more = {
             "call_seconds": call_seconds,
-            "own_share": getattr(outcome, "own_share", None),
-            "precision": choose(lesson.plan.recipe.training).precision,
+            "own_share": outcome.own_share,
+            "precision": _machine(lesson.plan).precision,
             "teacher_precision": teacher.kind.precision,
             "forward_flops": self._flops(lengths, first_token=False),
             "forward_flops_first_token": self._flops(lengths, first_token=True),
@@ -231,6 +232,10 @@ def _plan(settings: Settings, source: str, rows: Path) -> Plan:
     return make_plan(_recipe(settings, source, rows), cache=Path(settings.work) / "tokens")
 
 
+def _machine(plan: Plan) -> Machine:
+    return choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
+
+
 def _answers(plan: Plan, teacher: Teacher) -> Answers:
     if plan.recipe.knowledge.source == "live":
         return LiveTeacher(teacher.model, plan.teacher, plan.encoded, teacher.kind)
@@ -247,7 +252,7 @@ def _answers(plan: Plan, teacher: Teacher) -> Answers:
 
 def _student(plan: Plan, teacher: Teacher, settings: Settings) -> PreTrainedModel:
     """Limbeck's student, with the weights that every arm starts from."""
-    attention = choose(plan.recipe.training).attention
+    attention = _machine(plan).attention
     student = build_student(
         plan.student,
         teacher.model,
@@ -280,7 +285,7 @@ def _train(
             student_encoding(plan, "validation", cache=folder.parent / "tokens"), validation.labels
         ),
         config=plan.recipe.training,
-        machine=choose(plan.recipe.training),
+        machine=_machine(plan),
         seed=plan.recipe.seed,
         folder=folder,
         log=log,  # pyright: ignore[reportArgumentType]

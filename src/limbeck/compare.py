@@ -16,11 +16,11 @@ from limbeck.evaluation.quality import agreement
 from limbeck.evaluation.report import Comparison, Export
 from limbeck.export.gate import close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
+from limbeck.machine import cores_or, threads
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
 from limbeck.tasks import classification
 from limbeck.teacher.load import Checkpoint, check_single_label, look_at
-from limbeck.training.machine import choose, threads
 
 
 def compare(recipe: Recipe, student: str) -> Comparison:
@@ -39,7 +39,7 @@ def compare(recipe: Recipe, student: str) -> Comparison:
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
     rows, labels, names = _rows(recipe, teacher)
-    with threads(choose(recipe.training).threads):
+    with threads(cores_or(recipe.training.threads)):
         contenders = [
             _served("teacher", teacher, recipe.data.max_tokens),
             _served("student", other, recipe.data.max_tokens),
@@ -76,7 +76,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
         )
     model = look_at(recipe.teacher, role="model")
     rows, labels, _ = _rows(recipe, model)
-    with threads(choose(recipe.training).threads):
+    with threads(cores_or(recipe.training.threads)):
         served = _served("student", model, recipe.data.max_tokens)
         variants = export_variants(
             model.path, output, max_tokens=recipe.data.max_tokens, clean=recipe.data.clean

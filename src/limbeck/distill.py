@@ -23,6 +23,8 @@ from limbeck.export.gate import best_bulk, best_single, close_gate, judge, varia
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
 from limbeck.knowledge.recorded import Recorded
+from limbeck.machine import cores_or, threads
+from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
 from limbeck.run.folder import RunFolder
@@ -31,9 +33,8 @@ from limbeck.run.plan import Plan, describe, make_plan
 from limbeck.run.recording import Teacher, ask_teacher, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks import classification
+from limbeck.training.choice import Machine, choose
 from limbeck.training.log import read_log
-from limbeck.training.machine import Machine, choose, threads
-from limbeck.training.machine import describe as describe_machine
 
 
 def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
@@ -61,9 +62,8 @@ def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
                 "changed texts, choose another output folder."
             )
             return Report.model_validate(read_json(run.report_json))
-        machine = choose(settled.training)
-        with threads(machine.threads):
-            return _distill(settled, run, machine, datasets)
+        with threads(cores_or(settled.training.threads)):
+            return _distill(settled, run, datasets)
 
 
 def plan_only(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) -> list[str]:
@@ -71,11 +71,12 @@ def plan_only(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     return describe(make_plan(recipe, cache=cache, datasets=datasets))
 
 
-def _distill(recipe: Recipe, run: RunFolder, machine: Machine, datasets: Datasets | None) -> Report:
+def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Report:
     cache = Path(recipe.knowledge.folder) / "tokens"
     plan = make_plan(recipe, cache=cache, datasets=datasets)
     for line in describe(plan):
         say(line)
+    machine = choose(recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     run.hold_to({**plan.material.fingerprints(), "teacher": teacher.fingerprint})
     recipe = _with_choices(plan, machine, teacher)
@@ -164,7 +165,8 @@ def _contenders(
         )
     ]
     for name, arm in arms.items():
-        arm.model.set_attn_implementation("sdpa")  # as transformers serves it
+        if plan.student.checkpoint.family.sdpa:
+            arm.model.set_attn_implementation("sdpa")  # as transformers serves it
         contenders.append(
             Contender(
                 name=name,

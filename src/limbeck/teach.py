@@ -11,6 +11,7 @@ from limbeck.data.encode import Encoded, encode
 from limbeck.errors import OutputError
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.files import whole_folder, write_json
+from limbeck.machine import cores_or, threads
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Labelled, Material, gather_material
 from limbeck.tasks import classification
@@ -22,9 +23,10 @@ from limbeck.teacher.load import (
     quiet_transformers,
     set_class_names,
 )
+from limbeck.training.choice import choose
+from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log
-from limbeck.training.loop import Exam, Lessons, train
-from limbeck.training.machine import Machine, choose, threads
+from limbeck.training.loop import train
 
 
 def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
@@ -51,10 +53,9 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
         )
     base = look_at(recipe.base, role="base encoder")
     material = gather_material(recipe.data, None, seed=recipe.seed, datasets=datasets)
-    machine = choose(recipe.training)
     work = output.with_name(f".{output.name}.teaching")
-    with threads(machine.threads):
-        score = _teach(recipe, base, material, machine, output, work)
+    with threads(cores_or(recipe.training.threads)):
+        score = _teach(recipe, base, material, output, work)
     shutil.rmtree(work, ignore_errors=True)
     return score
 
@@ -63,28 +64,29 @@ def _teach(
     recipe: TeachRecipe,
     base: Checkpoint,
     material: Material,
-    machine: Machine,
     output: Path,
     work: Path,
 ) -> float:
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = load_classifier(
-            base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
-        )
     max_tokens = base.max_tokens(recipe.data.max_tokens)
 
     def encoded(part: Labelled) -> Encoded:
         return encode(part.texts, base.backend, max_tokens=max_tokens, folder=work / "tokens")
 
+    lessons = encoded(material.train)
+    machine = choose(recipe.training, base.config, lessons.lengths)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = load_classifier(
+            base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
+        )
     train(
         model,
         base,
         (HardTerm(weight=1.0),),
         Lessons(
-            encoded=encoded(material.train),
+            encoded=lessons,
             labels=material.train.labels,
             answers=None,
             teacher_hidden=base.config.hidden_size,

@@ -419,18 +419,18 @@ def test_ctrl_c_in_training_ends_with_130_and_the_run_goes_on_to_the_same_studen
     straight: dict[str, np.ndarray],
 ) -> None:
     """A user who stops a run must not pay for it twice, nor get another student."""
-    from limbeck.training import loop
+    from limbeck.training.step import Stepper
 
-    real, steps = loop._Trainer._step, [0]
+    real, steps = Stepper.take, [0]
 
-    def interrupted(self: Any, rows: np.ndarray) -> Any:
+    def interrupted(self: Any, *args: Any) -> Any:
         steps[0] += 1
         if steps[0] == 13:
             raise KeyboardInterrupt
-        return real(self, rows)
+        return real(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Trainer, "_step", interrupted)
+        patch.setattr(Stepper, "take", interrupted)
         ended = limbeck(*asked())
     assert ended.status == 130
     assert "Nothing is lost: give the same command again" in ended.told
@@ -451,12 +451,12 @@ def killed(self, shard, table):
 Store.write = killed
 """
 KILLED_TRAINING = """
-from limbeck.training import loop
-take = loop._Trainer._step
-def killed(self, rows):
-    if self.progress.step == 12: os.kill(os.getpid(), signal.{signal})
-    return take(self, rows)
-loop._Trainer._step = killed
+from limbeck.training.step import Stepper
+take = Stepper.take
+def killed(self, rows, number, rate):
+    if number == 13: os.kill(os.getpid(), signal.{signal})
+    return take(self, rows, number, rate)
+Stepper.take = killed
 """
 
 

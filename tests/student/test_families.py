@@ -118,3 +118,62 @@ def test_widths_can_be_cut_where_the_docs_say_so(family: str) -> None:
     assert not unexpected
     assert 0.5 < kept <= 1.0
     assert ask(student, _batch(), FAMILIES[family]).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f].first_token])
+def test_the_last_layer_for_the_first_token_gives_the_same_logits_and_gradients(
+    family: str, attention: str
+) -> None:
+    """A shortcut that changed an answer or a gradient would change every student."""
+    model = _model(family)
+    model.set_attn_implementation(attention)
+    batch = _batch()
+    ids, mask = batch.input_ids, batch.attention_mask
+    whole = model(input_ids=ids, attention_mask=mask).logits
+    whole.square().sum().backward()
+    gradients = {n: p.grad for n, p in model.named_parameters()}
+    model.zero_grad(set_to_none=True)
+    short = ask(model, batch, FAMILIES[family]).logits
+    short.square().sum().backward()
+    torch.testing.assert_close(short, whole)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], msg=name)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f].first_token])
+@torch.no_grad()
+def test_the_last_layer_is_cut_short_only_while_it_is_asked(family: str) -> None:
+    """A model that stayed cut short would export, serve and match hidden states of one token."""
+    model = _model(family)
+    batch = _batch()
+    widths: list[int] = []
+    layer = layer_modules(model, FAMILIES[family])[-1]
+    handle = layer.register_forward_hook(lambda _m, _i, output: widths.append(output.shape[1]))
+    ask(model, batch, FAMILIES[family])
+    ask(model, batch, FAMILIES[family], (4,))
+    model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    handle.remove()
+    assert widths == [1, 8, 8]
+    assert "forward" not in vars(layer)
+
+
+@torch.no_grad()
+def test_a_class_of_the_users_is_computed_whole() -> None:
+    """Its head may read every token: the mean of one token is a wrong answer without an error."""
+    model = _model("bert")
+    batch = _batch()
+    widths: list[int] = []
+    mine = type("Mine", (type(model),), {"__module__": "mine"})
+    model.__class__ = mine
+    layer_modules(model, FAMILIES["bert"])[-1].register_forward_hook(
+        lambda _m, _i, output: widths.append(output.shape[1])
+    )
+    ask(model, batch, FAMILIES["bert"])
+    assert widths == [8]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_the_table_knows_whose_attention_can_be_chosen(family: str) -> None:
+    """Transformers refuses sdpa for the others, and with it the whole run."""
+    assert _model(family)._supports_sdpa == FAMILIES[family].sdpa

@@ -19,10 +19,11 @@ from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import load_classifier, look_at
+from limbeck.training.choice import Machine
+from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log, read_log
-from limbeck.training.loop import Exam, Lessons, train
+from limbeck.training.loop import train
 from limbeck.training.losses import with_layer_maps
-from limbeck.training.machine import Machine
 
 TERMS: tuple[Term, ...] = (
     HardTerm(weight=0.3),
@@ -111,21 +112,21 @@ def test_a_killed_training_ends_like_a_straight_one(
     straight, outcome, losses = _train(school, tmp_path / "straight", checkpoint_steps=2)
     from limbeck.training import loop
 
-    real = loop._Trainer._step
+    real = loop.Stepper.take
     for kill_at in (1, 3, 4, 5):
         folder = tmp_path / f"killed{kill_at}"
         taken = {"steps": 0}
 
-        def step(self: Any, rows: Any, taken: dict = taken, kill_at: int = kill_at) -> Any:
+        def take(self: Any, *args: Any, taken: dict = taken, kill_at: int = kill_at) -> Any:
             if taken["steps"] == kill_at:
                 raise _Killed
             taken["steps"] += 1
-            return real(self, rows)
+            return real(self, *args)
 
-        monkeypatch.setattr(loop._Trainer, "_step", step)
+        monkeypatch.setattr(loop.Stepper, "take", take)
         with pytest.raises(_Killed):
             _train(school, folder, checkpoint_steps=2)
-        monkeypatch.setattr(loop._Trainer, "_step", real)
+        monkeypatch.setattr(loop.Stepper, "take", real)
         resumed, again, resumed_losses = _train(school, folder, checkpoint_steps=2)
         assert resumed_losses == pytest.approx(losses, rel=1e-6)
         assert again.progress.best_step == outcome.progress.best_step

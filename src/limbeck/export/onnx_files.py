@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
+from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
             self.model = model
 
         def forward(self, *inputs: Any) -> Any:
-            return self.model(**dict(zip(names, inputs, strict=True))).logits
+            with first_token_only(self.model, checkpoint.family):
+                return self.model(**dict(zip(names, inputs, strict=True))).logits
 
     example = checkpoint.tokenizer(
         ["a text", "a longer text, so that there is padding"], padding=True, return_tensors="pt"

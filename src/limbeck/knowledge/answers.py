@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from limbeck.data.encode import Encoded
 from limbeck.knowledge.record import answers
 from limbeck.knowledge.recorded import padded_states
 from limbeck.knowledge.store import Kind
+from limbeck.teacher.precision import cast_linears, computing_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +42,9 @@ class LiveTeacher:
         self, model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded, kind: Kind
     ) -> None:
         self._model = model
+        if kind.precision == "bfloat16":  # a copy: students are cut out of the float32 one
+            self._model = copy.deepcopy(model)
+            cast_linears(self._model)
         self._checkpoint = checkpoint
         self._encoded = encoded
         self._kind = kind
@@ -57,5 +62,8 @@ class LiveTeacher:
     def _ask(self, rows: np.ndarray) -> tuple[np.ndarray, dict[int, list[np.ndarray]]]:
         if self._answer is None or self._rows is None or not np.array_equal(rows, self._rows):
             self._rows = rows
-            self._answer = answers(self._model, self._checkpoint, self._encoded, rows, self._kind)
+            with computing_in(self._model, self._kind.precision):
+                self._answer = answers(
+                    self._model, self._checkpoint, self._encoded, rows, self._kind
+                )
         return self._answer

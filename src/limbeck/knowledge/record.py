@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from limbeck.files import free_mb
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
 from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.machine import remembered
 from limbeck.progress import Step, say, step
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import class_count
+from limbeck.teacher.precision import computing_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +81,10 @@ def record(
     if missing:
         _check_space(store, identity, model, encoded, missing)
         rows = sum(len(identity.span(shard)) for shard in missing)
-        with step(f"asking the teacher ({texts.name})", rows) as progress:
+        with (
+            step(f"asking the teacher ({texts.name})", rows) as progress,
+            computing_in(model, kind.precision),
+        ):
             earlier = Earlier(Path(settings.folder), identity)
             for shard in range(identity.shards):
                 if shard not in missing:
@@ -172,15 +178,14 @@ def answers(
     rows: np.ndarray,
     kind: Kind,
 ) -> tuple[np.ndarray, dict[int, list[np.ndarray]]]:
-    """Logits [rows, classes] and, a layer, one float16 [tokens, hidden] array a row."""
+    """Logits [rows, classes] and, a layer, one float16 [tokens, hidden] array a row.
+
+    The caller sees to the arithmetic (`computing_in`).
+    """
     import torch
 
     batch = checkpoint.batch(encoded, rows)
-    device = model.device.type
-    with (
-        torch.inference_mode(),
-        torch.autocast(device, torch.bfloat16, enabled=kind.precision == "bfloat16"),
-    ):
+    with torch.inference_mode():
         answer = ask(model, batch, checkpoint.family, kind.hidden)
     real = batch.attention_mask.bool()
     states = {
@@ -214,16 +219,45 @@ def _refuse_broken(
 
 
 def choose_precision(
-    model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded, settings: KnowledgeConfig
+    model: PreTrainedModel,
+    checkpoint: Checkpoint,
+    encoded: Encoded,
+    settings: KnowledgeConfig,
+    *,
+    teacher_fingerprint: str,
 ) -> str:
     """float32 or bfloat16: the faster whose logits stay within the tolerance on a sample.
 
-    Both are timed on the same rows, spread over the lengths of the texts.
-    """
-    import time
+    Both are timed on the same rows, spread over the lengths of the texts, once for each teacher on
+    this machine: a recording that is gone on with must not change its arithmetic.
 
+    Args:
+        model: The teacher, in eval mode.
+        checkpoint: Its tokenizer's facts.
+        encoded: The texts' token ids.
+        settings: The recipe's wish and its tolerance.
+        teacher_fingerprint: From `teacher.load.fingerprint`.
+    """
     if settings.precision != "auto":
         return settings.precision
+    measured: dict[str, float] = remembered(
+        "recording.json",
+        teacher_fingerprint,
+        lambda: _compare_precisions(model, checkpoint, encoded),
+    )
+    moved, faster = measured["largest_move"], measured["times_faster"]
+    chosen = "bfloat16" if moved <= settings.logit_tolerance and faster > 1.1 else "float32"
+    say(
+        f"  recording in {chosen}: bfloat16 is {faster:.1f}x as fast here and moves a logit by "
+        f"{moved:.3f} at most ({settings.logit_tolerance} allowed)"
+    )
+    return chosen
+
+
+def _compare_precisions(
+    model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded
+) -> dict[str, float]:
+    """How much faster bfloat16 is on a sample, and how far it moves a logit at most."""
     order = np.argsort(encoded.lengths, kind="stable")
     sample = order[np.linspace(0, len(order) - 1, min(_SAMPLE, len(order))).astype(int)]
     batches = [sample[i : i + _ROWS] for i in range(0, len(sample), _ROWS)]
@@ -231,16 +265,18 @@ def choose_precision(
     logits: dict[str, np.ndarray] = {}
     for precision in ("float32", "bfloat16"):
         kind = Kind(precision=precision)
-        answers(model, checkpoint, encoded, batches[0], kind)  # the first call is not typical
-        start = time.perf_counter()
-        parts = [answers(model, checkpoint, encoded, rows, kind)[0] for rows in batches]
-        seconds[precision] = time.perf_counter() - start
+        with computing_in(model, precision):
+            answers(model, checkpoint, encoded, batches[0], kind)  # the first call is not typical
+            start = time.perf_counter()
+            parts = [answers(model, checkpoint, encoded, rows, kind)[0] for rows in batches]
+            seconds[precision] = time.perf_counter() - start
         logits[precision] = np.concatenate(parts)
-    moved = float(np.abs(logits["float32"] - logits["bfloat16"]).max())
-    faster = seconds["float32"] / seconds["bfloat16"]
-    chosen = "bfloat16" if moved <= settings.logit_tolerance and faster > 1.1 else "float32"
-    say(
-        f"  recording in {chosen}: bfloat16 is {faster:.1f}x as fast here and moves a logit by "
-        f"{moved:.3f} at most ({settings.logit_tolerance} allowed)"
-    )
-    return chosen
+    exact = logits["float32"]
+    with np.errstate(invalid="ignore"):
+        moved = np.abs(exact - logits["bfloat16"])
+    # What overflows in bfloat16 alone has moved; what float32 breaks is refused by name later.
+    moved = np.where(np.isfinite(moved), moved, np.finfo(np.float32).max)[np.isfinite(exact)]
+    return {
+        "largest_move": float(moved.max(initial=0.0)),
+        "times_faster": seconds["float32"] / seconds["bfloat16"],
+    }

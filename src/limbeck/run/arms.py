@@ -21,9 +21,10 @@ from limbeck.runtime.onnx_model import OnnxAnswerer
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.teacher.load import quiet_transformers, set_class_names
+from limbeck.training.choice import Machine
+from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log
-from limbeck.training.loop import Exam, Lessons, Outcome, train
-from limbeck.training.machine import Machine
+from limbeck.training.loop import Outcome, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

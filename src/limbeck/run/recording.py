@@ -15,13 +15,13 @@ from limbeck.knowledge.answers import Answers, LiveTeacher
 from limbeck.knowledge.record import choose_precision, record
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.store import Kind
+from limbeck.machine import cores_or, threads
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.label_order import check_label_order
 from limbeck.teacher.load import check_single_label, fingerprint, load_classifier, look_at
 from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
-from limbeck.training.machine import choose, threads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,11 +61,17 @@ def load_teacher(plan: Plan) -> Teacher:
     """The plan's teacher, its weights checked, its recording precision settled."""
     import torch
 
-    model = load_classifier(plan.teacher, attention="eager")
+    model = load_classifier(plan.teacher, attention="sdpa")  # without gradients the faster one
     stamp = fingerprint(model, plan.teacher.backend)
     if torch.cuda.is_available():
         model.to("cuda")  # pyright: ignore[reportArgumentType]
-    precision = choose_precision(model, plan.teacher, plan.encoded, plan.recipe.knowledge)
+    precision = choose_precision(
+        model,
+        plan.teacher,
+        plan.encoded,
+        plan.recipe.knowledge,
+        teacher_fingerprint=stamp,
+    )
     return Teacher(model, stamp, Kind(hidden=plan.kind.hidden, precision=precision))
 
 
@@ -145,15 +151,18 @@ def record_texts(recipe: Recipe) -> Path:
     layers = layer_count(teacher.config)
     student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     terms = with_layer_maps(recipe.terms, layer_count(student.config), layers)
-    with threads(choose(recipe.training).threads):
-        model = load_classifier(teacher)
-        precision = choose_precision(model, teacher, encoded, recipe.knowledge)
+    with threads(cores_or(recipe.training.threads)):
+        model = load_classifier(teacher, attention="sdpa")
+        stamp = fingerprint(model, teacher.backend)
+        precision = choose_precision(
+            model, teacher, encoded, recipe.knowledge, teacher_fingerprint=stamp
+        )
         answers = record(
             model,
             teacher,
             texts,
             encoded,
-            teacher_fingerprint=fingerprint(model, teacher.backend),
+            teacher_fingerprint=stamp,
             kind=Kind(hidden=teacher_layers_of(terms), precision=precision),
             settings=recipe.knowledge,
         )

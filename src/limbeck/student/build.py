@@ -55,7 +55,9 @@ def build_student(
         if plan.init == "checkpoint":
             return _from_checkpoint(plan, attention)
         model = AutoModelForSequenceClassification.from_config(
-            plan.config, attn_implementation=attention, dtype=torch.float32
+            plan.config,
+            attn_implementation=attention if plan.checkpoint.family.sdpa else "eager",
+            dtype=torch.float32,
         )
     if plan.init != "teacher":
         randomize(model, plan.init, torch.Generator().manual_seed(seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from limbeck.config.recipe import StudentConfig, TeacherConfig
@@ -120,7 +120,7 @@ def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint) -> Student
             f"{wanted.layers} layers, but {wanted.checkpoint} has {layer_count(config)}",
             "Delete student.layers: a student from a checkpoint keeps its own shape.",
         )
-    return StudentPlan(config, own, (), False, "checkpoint")
+    return StudentPlan(config, replace(own, config=config), (), False, "checkpoint")
 
 
 def _teacher_layers(wanted: StudentConfig, teacher_layers: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
 from limbeck.teacher.family import Family, embedding_module, layer_count, layer_modules
+from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.precision import computing_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +44,10 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, layers: Sequence[i
     }
     if batch.token_type_ids is not None:
         inputs["token_type_ids"] = batch.token_type_ids.to(device, non_blocking=True)
-    with caught_states(model, family, layers) as hidden:
+    # What is caught must be whole; what is not looked at need not be computed.
+    whole = layer_count(model.config) in layers
+    last = nullcontext() if whole else first_token_only(model, family)
+    with caught_states(model, family, layers) as hidden, last:
         logits = model(**inputs).logits
     return Answer(logits, dict(hidden))
 
@@ -100,10 +105,7 @@ def predict_logits(
 
     model.eval()
     logits = np.empty((len(encoded), class_count(model)), dtype=np.float32)
-    with (
-        torch.inference_mode(),
-        torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"),
-    ):
+    with computing_in(model, precision), torch.inference_mode():
         for rows in batches_by_length(encoded.lengths, rows=64, tokens=8192):
             batch = checkpoint.batch(encoded, rows)
             logits[rows] = ask(model, batch, checkpoint.family).logits.float().cpu().numpy()

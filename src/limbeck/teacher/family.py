@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from limbeck.errors import TeacherError
 
@@ -23,6 +23,9 @@ class Family:
         intermediate_key: Config key of the feed-forward width.
         shared_layers: One set of weights serves every layer (ALBERT).
         post_norm_bert: Same modules as BERT in each layer, so widths can be cut.
+        first_token: Whose modules the last layer has if the head reads the first token's state
+            alone (``first_token.py``), or None where heads read more or layers differ.
+        sdpa: Whether transformers lets its attention be chosen; if not, it is eager.
     """
 
     layers: str
@@ -30,22 +33,25 @@ class Family:
     intermediate_key: str = "intermediate_size"
     shared_layers: bool = False
     post_norm_bert: bool = False
+    first_token: Literal["bert", "distilbert"] | None = None
+    sdpa: bool = True
 
 
-_BERT = Family("encoder.layer", "embeddings", post_norm_bert=True)
+_BERT = Family("encoder.layer", "embeddings", post_norm_bert=True, first_token="bert")
 FAMILIES: dict[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
     "camembert": _BERT,
-    "electra": Family("encoder.layer", "embeddings"),  # its embeddings have a width of their own
-    "mpnet": Family("encoder.layer", "embeddings"),
-    "deberta": Family("encoder.layer", "embeddings"),
-    "deberta-v2": Family("encoder.layer", "embeddings"),
-    "distilbert": Family("transformer.layer", "embeddings", "hidden_dim"),
+    # ELECTRA's embeddings have a width of their own.
+    "electra": Family("encoder.layer", "embeddings", first_token="bert"),
+    "mpnet": Family("encoder.layer", "embeddings", sdpa=False),
+    "deberta": Family("encoder.layer", "embeddings", sdpa=False),
+    "deberta-v2": Family("encoder.layer", "embeddings", sdpa=False),
+    "distilbert": Family("transformer.layer", "embeddings", "hidden_dim", first_token="distilbert"),
     "albert": Family("encoder.albert_layer_groups", "embeddings", shared_layers=True),
     "mobilebert": Family("encoder.layer", "embeddings"),
-    "xlnet": Family("layer", "word_embedding", "d_inner"),
+    "xlnet": Family("layer", "word_embedding", "d_inner", sdpa=False),
     "modernbert": Family("layers", "embeddings"),
 }
 

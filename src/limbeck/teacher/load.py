@@ -187,7 +187,8 @@ def load_classifier(
 
     Args:
         checkpoint: From `look_at`.
-        attention: The attention implementation, ``eager`` or ``sdpa``.
+        attention: The attention implementation, ``eager`` or ``sdpa``; families that have but
+            one keep it.
         new_head: Class names of a head to make, for an encoder that has none (`teach`).
         dropout: Of hidden states and attention, or None for the checkpoint's own.
 
@@ -208,7 +209,7 @@ def load_classifier(
                 checkpoint.path,
                 config=config,
                 dtype=torch.float32,
-                attn_implementation=attention,
+                attn_implementation=attention if checkpoint.family.sdpa else "eager",
                 output_loading_info=True,
                 trust_remote_code=checkpoint.trust_remote_code,
                 ignore_mismatched_sizes=new_head is not None,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limbeck.files import read_json, restored, whole_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch.optim import Optimizer
+
+    from limbeck.training.optimizer import AdamW
 
 
 @dataclass
@@ -53,15 +55,12 @@ class Checkpoints:
         path = restored(self.folder / "last") / "progress.json"
         return Progress(**read_json(path)) if path.exists() else None
 
-    def save(self, progress: Progress, module: nn.Module, optimizer: Optimizer) -> None:
+    def save(self, progress: Progress, optimizer: AdamW) -> None:
         """Keep the state after a step, whole or not at all."""
         import torch
         from safetensors.torch import save_file
 
-        tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
-        for index, slots in optimizer.state_dict()["state"].items():
-            for slot, value in slots.items():
-                tensors[f"optimizer.{index}.{slot}"] = torch.as_tensor(value)
+        tensors = dict(optimizer.state())
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -69,19 +68,13 @@ class Checkpoints:
             save_file(_plain(tensors), part / "state.safetensors")
             write_json(part / "progress.json", asdict(progress))
 
-    def restore(self, module: nn.Module, optimizer: Optimizer) -> Progress:
+    def restore(self, optimizer: AdamW) -> Progress:
         """Put the last checkpoint's state into model, optimizer and random numbers."""
         import torch
         from safetensors.torch import load_file
 
         tensors = load_file(self.folder / "last" / "state.safetensors")
-        module.load_state_dict(_under(tensors, "model."))
-        state = optimizer.state_dict()
-        slots: dict[int, dict[str, Any]] = {}
-        for name, value in _under(tensors, "optimizer.").items():
-            index, slot = name.split(".", 1)
-            slots.setdefault(int(index), {})[slot] = value
-        optimizer.load_state_dict({**state, "state": slots})
+        optimizer.load(tensors)
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
@@ -89,8 +82,8 @@ class Checkpoints:
         assert progress is not None
         return progress
 
-    def keep_best(self, module: nn.Module, step: int) -> None:
-        """Keep the module's weights as those of the best step so far.
+    def keep_best(self, weights: Mapping[str, Tensor], step: int) -> None:
+        """Keep these weights as those of the best step so far.
 
         Every best step has its own file: a kill between this and the next checkpoint then
         leaves the file that the checkpoint names.
@@ -98,7 +91,7 @@ class Checkpoints:
         from safetensors.torch import save_file
 
         with whole_folder(self.folder / f"best-{step}") as part:
-            save_file(_plain(module.state_dict()), part / "model.safetensors")
+            save_file(_plain(weights), part / "model.safetensors")
 
     def drop_other_bests(self, step: int) -> None:
         """Delete the best states that the last checkpoint no longer names."""
@@ -115,10 +108,6 @@ class Checkpoints:
         module.load_state_dict(load_file(self.folder / f"best-{step}" / "model.safetensors"))
 
 
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous copies on the CPU that share no memory, as safetensors wants."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}

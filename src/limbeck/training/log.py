@@ -66,14 +66,14 @@ class Tally:
         self._clear()
 
     def _clear(self) -> None:
-        self._sums: dict[str, float] = dict.fromkeys(self._names, 0.0)
+        self._sums: dict[str, Any] = dict.fromkeys(self._names, 0.0)
         self._steps = self._rows = self._tokens = 0
         self._started = time.perf_counter()
 
     def add(self, values: dict[str, Tensor], rows: np.ndarray, encoded: Encoded) -> None:
         """Count one step: the value of every term, and its rows."""
         for name, value in values.items():
-            self._sums[name] += float(value)
+            self._sums[name] += value  # where it is: reading it would wait for an accelerator
         self._steps += 1
         self._rows += len(rows)
         self._tokens += int((encoded.offsets[rows + 1] - encoded.offsets[rows]).sum())
@@ -81,7 +81,7 @@ class Tally:
     def means(self) -> dict[str, float]:
         """Means since the last call, and rates."""
         seconds = time.perf_counter() - self._started
-        values = {name: total / max(self._steps, 1) for name, total in self._sums.items()}
+        values = {name: float(total) / max(self._steps, 1) for name, total in self._sums.items()}
         values["examples_per_s"] = round(self._rows / seconds, 1)
         values["tokens_per_s"] = round(self._tokens / seconds, 1)
         self._clear()

@@ -1,49 +1,20 @@
-"""What this machine trains fastest with, measured once and kept."""
+"""This machine: its cores, its name, and what was measured on it once and kept."""
 
 from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck.config.recipe import TrainingConfig
 from limbeck.files import read_json, write_json
 
-_WORTHWHILE = 1.3
-"""bfloat16 must multiply this many times faster: the casts around a product cost time too."""
 
-
-@dataclass(frozen=True)
-class Machine:
-    """How to train here.
-
-    Attributes:
-        precision: float32 or bfloat16 (autocast; weights and losses stay float32).
-        attention: eager or sdpa.
-        threads: CPU threads of torch.
-    """
-
-    precision: str
-    attention: str
-    threads: int
-
-
-def choose(config: TrainingConfig) -> Machine:
-    """The recipe's choices, and what this machine does best where it says auto."""
-    import torch
-
-    threads = config.threads or available_cores()
-    precision, attention = config.precision, config.attention
-    if precision == "auto":
-        precision = _measured_precision(threads)
-    if attention == "auto":
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
-    return Machine(precision, attention, threads)
+def cores_or(wished: int | None) -> int:
+    """The number of threads that was wished for, or all cores."""
+    return wished or available_cores()
 
 
 def available_cores() -> int:
@@ -99,37 +70,28 @@ def processor_name() -> str:
     return f"{facts.get('model name', platform.machine())} ({family}; {', '.join(flags)})"
 
 
-def _measured_precision(count: int) -> str:
+def remembered(file: str, key: str, measure: Callable[[], Any]) -> Any:
+    """What `measure` said the first time it was asked about `key` on this machine.
+
+    A choice by timing would otherwise fall one way today and another way tomorrow.
+
+    Args:
+        file: Name of a JSON file in the cache folder.
+        key: What decides the answer; the machine and torch's version are added.
+        measure: Says something that JSON can hold.
+    """
     import torch
 
-    place = cache_folder() / "precision.json"
+    place = cache_folder() / file
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
-    key = f"{device} | {count} threads | torch {torch.__version__}"
-    known: dict[str, float] = read_json(place) if place.exists() else {}
-    if key not in known:
-        with threads(count):
-            known[key] = round(_bfloat16_gain(), 2)
+    whole = f"{device} | {torch.get_num_threads()} threads | torch {torch.__version__} | {key}"
+    known: dict[str, Any] = read_json(place) if place.exists() else {}
+    if whole not in known:
+        measured = measure()
+        known = read_json(place) if place.exists() else {}
+        known[whole] = measured
         write_json(place, known)
-    return "bfloat16" if known[key] >= _WORTHWHILE else "float32"
-
-
-def _bfloat16_gain() -> float:
-    """How many times faster a product of a typical step is in bfloat16 than in float32."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left = torch.randn(1024, 384, device=device).to(dtype)
-        right = torch.randn(384, 1536, device=device).to(dtype)
-        times = []
-        for _ in range(30):
-            start = time.perf_counter()
-            product = left @ right
-            float(product[0, 0])
-            times.append(time.perf_counter() - start)
-        seconds[dtype] = sorted(times)[len(times) // 2]
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+    return known[whole]
 
 
 def cache_folder() -> Path:

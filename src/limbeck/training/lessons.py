@@ -1,0 +1,49 @@
+"""What a training is given: rows to learn from, and rows to be examined on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from limbeck.data.encode import Encoded
+from limbeck.data.texts import UNLABELLED
+from limbeck.knowledge.answers import Answers
+from limbeck.training.losses import Counted
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a student learns from.
+
+    Attributes:
+        encoded: Token ids under the student's tokenizer.
+        labels: Class indices, -100 where unlabelled.
+        answers: What the teacher says to the same rows, or None without a teacher.
+        teacher_hidden: Width of the teacher's hidden states.
+        ids: The rows' ids, for messages.
+    """
+
+    encoded: Encoded
+    labels: np.ndarray
+    answers: Answers | None
+    teacher_hidden: int
+    ids: Sequence[str]
+
+    def count(self, rows: np.ndarray) -> Counted:
+        """How much the rows hold of what terms take means over."""
+        offsets = self.encoded.offsets
+        return Counted(
+            rows=len(rows),
+            labelled=int((self.labels[rows] != UNLABELLED).sum()),
+            tokens=int((offsets[rows + 1] - offsets[rows]).sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Held-out labelled rows that choose the best state."""
+
+    encoded: Encoded
+    labels: np.ndarray

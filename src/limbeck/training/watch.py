@@ -1,0 +1,93 @@
+"""Sees that no step's loss is NaN or infinite, without making an accelerator wait."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.errors import TrainingError
+from limbeck.training.losses import Inputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A part of a step, until it is looked at."""
+
+    step: int
+    rows: np.ndarray
+    loss: Tensor
+    values: dict[str, Tensor]
+    inputs: Inputs | None
+
+
+class Watch:
+    """Refuses broken steps: at once on a CPU; on an accelerator when `check` is called.
+
+    Reading a loss from an accelerator waits until it has been computed, and the next step cannot be
+    queued meanwhile. There the parts since the last check are kept, and no state is saved before a
+    check.
+
+    Args:
+        ids: The rows' ids, for the message.
+        late: Wait for `check`.
+    """
+
+    def __init__(self, ids: Sequence[str], *, late: bool) -> None:
+        self._ids, self._late = ids, late
+        self._seen: list[_Seen] = []
+
+    def see(
+        self, step: int, rows: np.ndarray, loss: Tensor, values: dict[str, Tensor], inputs: Inputs
+    ) -> None:
+        """Take note of one part's loss, before its backward pass.
+
+        Raises:
+            TrainingError: On a CPU, if the loss is NaN or infinite; no weight has moved yet.
+        """
+        if self._late:
+            self._seen.append(_Seen(step, rows, loss, dict(values), None))
+        elif not math.isfinite(float(loss)):
+            raise self._refusal(_Seen(step, rows, loss, values, inputs))
+
+    def check(self) -> None:
+        """Look at everything since the last check.
+
+        Raises:
+            TrainingError: If a loss was NaN or infinite, naming the first.
+        """
+        import torch
+
+        if not self._seen:
+            return
+        sound = torch.stack([seen.loss for seen in self._seen]).isfinite().tolist()
+        seen, self._seen = self._seen, []
+        if not all(sound):
+            raise self._refusal(seen[sound.index(False)])
+
+    def _refusal(self, seen: _Seen) -> TrainingError:
+        broken = [n for n, value in seen.values.items() if not math.isfinite(float(value))]
+        named = seen.rows
+        if seen.inputs is not None:
+            sound = seen.inputs.student_logits.isfinite().all(1)
+            if seen.inputs.teacher_logits is not None:
+                sound &= seen.inputs.teacher_logits.isfinite().all(1)
+            culprits = seen.rows[~sound.numpy()]
+            named = culprits if len(culprits) else seen.rows
+        shown = ", ".join(str(self._ids[int(row)]) for row in named[:_SHOWN])
+        more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+        return TrainingError(
+            f"training, step {seen.step}",
+            f"the term {broken[0] if broken else 'loss'} is NaN or infinite on the rows "
+            f"{shown}{more}",
+            "The last good state is in checkpoints/. Lower training.learning_rate, or use "
+            "training.precision=float32.",
+        )
