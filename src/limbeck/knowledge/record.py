@@ -18,7 +18,7 @@ from limbeck.files import free_mb
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
 from limbeck.knowledge.store import Identity, Kind, Store
-from limbeck.machine import remembered
+from limbeck.machine import kept_pages, remembered
 from limbeck.progress import Step, say, step
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import class_count
@@ -84,6 +84,7 @@ def record(
         with (
             step(f"asking the teacher ({texts.name})", rows) as progress,
             computing_in(model, kind.precision),
+            kept_pages(),
         ):
             earlier = Earlier(Path(settings.folder), identity)
             for shard in range(identity.shards):
