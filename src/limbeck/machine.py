@@ -77,6 +77,20 @@ def processor_name() -> str:
 
 
 @contextmanager
+def tensor_cores() -> Iterator[None]:
+    """Inside, float32 products on a GPU go through its tensor cores (TF32), where it has them."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def kept_pages() -> Iterator[None]:
     """Inside, memory that is freed stays with the process, to be used again by the next step.
 

@@ -171,9 +171,9 @@ class _BrokenAnswers:
     def __init__(self, answers: Any) -> None:
         self._answers = answers
 
-    def logits(self, rows: np.ndarray) -> np.ndarray:
-        logits = self._answers.logits(rows).copy()
-        logits[rows == 5] = np.nan
+    def logits(self, rows: np.ndarray) -> torch.Tensor:
+        logits = self._answers.logits(rows).clone()
+        logits[torch.from_numpy(rows == 5)] = torch.nan
         return logits
 
     def hidden(self, *args: Any, **settings: Any) -> Any:

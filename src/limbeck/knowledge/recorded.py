@@ -35,14 +35,16 @@ class Recorded:
         """Classes of the teacher's head."""
         return self._logits[0].shape[1]
 
-    def logits(self, rows: np.ndarray) -> np.ndarray:
+    def logits(self, rows: np.ndarray) -> Tensor:
         """Logits [rows, classes], float32."""
+        import torch
+
         shards, places = np.divmod(rows, self._shard_rows)
         answers = np.empty((len(rows), self.classes), dtype=np.float32)
         for shard in np.unique(shards):
             here = shards == shard
             answers[here] = self._logits[shard][places[here]]
-        return answers
+        return torch.from_numpy(answers)
 
     def all_logits(self) -> np.ndarray:
         """Logits of every row [rows, classes], float32."""

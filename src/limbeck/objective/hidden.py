@@ -41,10 +41,10 @@ def hidden_mse(
         https://arxiv.org/abs/1412.6550
         We average where FitNets sums and halves, and leave padding out.
     """
-    student, teacher = _real_tokens(
+    student, teacher, real = _real_tokens(
         student_hidden, teacher_hidden, attention_mask, where="hidden_mse"
     )
-    return functional.mse_loss(student, teacher)
+    return (student - teacher).square().sum() / (real.sum() * student.shape[-1])
 
 
 def hidden_cosine(
@@ -80,10 +80,11 @@ def hidden_cosine(
         Sanh, Debut, Chaumond, Wolf. DistilBERT, a distilled version of BERT, 2019, section 2,
         L_cos. https://arxiv.org/abs/1910.01108
     """
-    student, teacher = _real_tokens(
+    student, teacher, real = _real_tokens(
         student_hidden, teacher_hidden, attention_mask, where="hidden_cosine"
     )
-    return 1 - functional.cosine_similarity(student, teacher, dim=-1).mean()
+    # Padding is zero on both sides here, and the cosine of that is 0: it adds nothing.
+    return 1 - functional.cosine_similarity(student, teacher, dim=-1).sum() / real.sum()
 
 
 def _real_tokens(
@@ -92,10 +93,16 @@ def _real_tokens(
     attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
     *,
     where: str,
-) -> tuple[Float[Tensor, "real hidden"], Float[Tensor, "real hidden"]]:
-    """The states of student and teacher at the real tokens of all rows, in float32.
+) -> tuple[
+    Float[Tensor, "batch tokens hidden"],
+    Float[Tensor, "batch tokens hidden"],
+    Bool[Tensor, "batch tokens"],
+]:
+    """The states of student and teacher in float32, zero at padding, and which tokens are real.
 
-    Picked out and not multiplied by the mask: 0 * NaN is NaN, and padding may hold one.
+    Chosen and not multiplied by the mask: 0 * NaN is NaN, and padding may hold one. Picking the
+    real ones out would make an accelerator wait until it has counted them; for the same reason the
+    mask's values are checked on a CPU alone.
     """
     refuse_unmatched(
         student_hidden,
@@ -111,6 +118,22 @@ def _real_tokens(
             f"token of the states. Pass the mask that the model was given."
         )
     real = attention_mask == 1
+    if attention_mask.device.type == "cpu":
+        _refuse_mask(attention_mask, real, where=where)
+    chosen = real[..., None]
+    return (
+        student_hidden.float().where(chosen, 0.0),
+        teacher_hidden.detach().float().where(chosen, 0.0),
+        real,
+    )
+
+
+def _refuse_mask(
+    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
+    real: Bool[Tensor, "batch tokens"],
+    *,
+    where: str,
+) -> None:
     other = attention_mask[~real & (attention_mask != 0)]
     if other.numel() > 0:
         raise ValueError(
@@ -123,4 +146,3 @@ def _real_tokens(
             f"must be 1, as the mean of nothing is not a number. Skip empty batches, and check "
             f"that the mask is not inverted."
         )
-    return student_hidden[real].float(), teacher_hidden.detach()[real].float()

@@ -14,7 +14,7 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
 from limbeck.data.batches import shuffled_batches
 from limbeck.data.texts import UNLABELLED
-from limbeck.machine import kept_pages, threads
+from limbeck.machine import kept_pages, tensor_cores, threads
 from limbeck.progress import Step, say, step
 from limbeck.tasks import classification
 from limbeck.teacher.ask import predict_logits
@@ -98,7 +98,7 @@ def train(
     import torch
     from accelerate import Accelerator
 
-    with threads(machine.threads), kept_pages(), torch.random.fork_rng():
+    with threads(machine.threads), tensor_cores(), kept_pages(), torch.random.fork_rng():
         torch.manual_seed(seed)
         accelerator = Accelerator(mixed_precision="no")
         stepper = Stepper(

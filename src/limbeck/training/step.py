@@ -147,7 +147,7 @@ class Stepper:
         teacher_hidden: dict[int, Tensor] = {}
         if answers is not None:
             if any(term.kind == "logits" for term in self.terms):
-                teacher_logits = self._moved(torch.from_numpy(answers.logits(rows)))
+                teacher_logits = self._moved(answers.logits(rows))
             teacher_hidden = {
                 layer: self._moved(answers.hidden(layer, rows, width=width, left=left))
                 for layer in self._teacher_layers
