@@ -3,9 +3,11 @@
     python benchmarks/prediction.py                    # makes a student first, in one epoch
     python benchmarks/prediction.py --run runs/sst2    # the student of a finished run
 
-Each round gives both the same texts in the order of the file, the pipeline in batches of 32, on the
-same number of threads; the order of the two turns from round to round. Then `limbeck predict`
-answers a file of 100,000. Writes benchmarks/results/prediction.json.
+limbeck serves what its gate chose for bulk, which may be int8; the pipeline computes in float32.
+`same_label` is the share of texts to which both give the same label. Each round gives both the
+same texts in the order of the file, the pipeline in batches of 32, on the same number of threads;
+the order of the two turns from round to round. Then `limbeck predict` answers a file of 100,000.
+Writes benchmarks/results/prediction.json.
 """
 
 from __future__ import annotations
