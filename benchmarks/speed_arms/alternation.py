@@ -15,7 +15,6 @@ from speed_arms.worker import Worker, worker
 ARMS = (
     "textbrewer",
     "trainer",
-    "plain_fp32",
     "limbeck_live",
     "limbeck_recorded",
     "plain_record",

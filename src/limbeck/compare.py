@@ -14,7 +14,7 @@ from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
 from limbeck.evaluation.measure import Contender, measure, performance, span
 from limbeck.evaluation.quality import agreement
 from limbeck.evaluation.report import Comparison, Export
-from limbeck.export.gate import close_gate, judge, variant_contenders
+from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
 from limbeck.machine import cores_or, threads
 from limbeck.runtime.transformers_model import from_folder
@@ -91,16 +91,25 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             seed=recipe.seed,
         )
     exports = judge(variants, measured, parameters=served.parameters, config=recipe.export)
-    close_gate(output, exports, recipe.export)
+    speed = measured.speed["student"]
+    close_gate(
+        output,
+        exports,
+        recipe.export,
+        single=best_single(exports, speed.latency_ms_p50),
+        bulk=best_bulk(exports, speed.texts_per_s),
+    )
     return exports
 
 
 def _served(name: str, checkpoint: Checkpoint, max_tokens: int) -> Contender:
     counts = _counts(checkpoint)
+    answerer = from_folder(checkpoint.path, max_tokens=max_tokens)
     return Contender(
         name=name,
         runtime="transformers",
-        answerer=from_folder(checkpoint.path, max_tokens=max_tokens),
+        answerer=answerer,
+        in_bulk=answerer,
         place=checkpoint.path,
         size_mb=counts.float32_mb,
         parameters=counts.parameters,

@@ -152,11 +152,13 @@ def _contenders(
     variants: Sequence[Variant],
 ) -> list[Contender]:
     counts, small = plan.teacher_counts, plan.student_counts
+    teacher = from_folder(plan.teacher.path, max_tokens=plan.max_tokens)
     contenders = [
         Contender(
             name="teacher",
             runtime="transformers",
-            answerer=from_folder(plan.teacher.path, max_tokens=plan.max_tokens),
+            answerer=teacher,
+            in_bulk=teacher,
             place=plan.teacher.path,
             size_mb=counts.float32_mb,
             parameters=counts.parameters,
@@ -167,11 +169,13 @@ def _contenders(
     for name, arm in arms.items():
         if plan.student.checkpoint.family.sdpa:
             arm.model.set_attn_implementation("sdpa")  # as transformers serves it
+        answerer = TransformersAnswerer(arm.model, arm.tokenizer, max_tokens=plan.max_tokens)
         contenders.append(
             Contender(
                 name=name,
                 runtime="transformers",
-                answerer=TransformersAnswerer(arm.model, arm.tokenizer, max_tokens=plan.max_tokens),
+                answerer=answerer,
+                in_bulk=answerer,
                 place=str(run.student) if name == "student" else None,
                 size_mb=small.float32_mb,
                 parameters=small.parameters,
@@ -206,6 +210,7 @@ def _report(
     }
     resamples = measured.resamples
     others = [name for name in ("teacher", "control", "teacher_int8") if name in shown]
+    fastest = best_single(exports, shown["student"].latency_ms_p50)
     report = Report(
         limbeck_version=__version__,
         machine=describe_machine(),
@@ -225,10 +230,10 @@ def _report(
         arms={name: shown[name] for name in others if name != "teacher"},
         retention=span(resamples.ratio("student", "teacher")),
         agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
-        differences=_differences(resamples, best_single(exports), others),
+        differences=_differences(resamples, fastest, others),
         exports=list(exports),
-        best_single=best_single(exports),
-        best_bulk=best_bulk(exports),
+        best_single=fastest,
+        best_bulk=best_bulk(exports, shown["student"].texts_per_s),
         training={
             name: {
                 "steps": arm.outcome.progress.step,
@@ -306,7 +311,13 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
 
 def _finish(recipe: Recipe, run: RunFolder, report: Report) -> None:
     """Write gate and reports; report.json last, because it says that the run is finished."""
-    close_gate(run.export, report.exports, recipe.export)
+    close_gate(
+        run.export,
+        report.exports,
+        recipe.export,
+        single=report.best_single,
+        bulk=report.best_bulk,
+    )
     log = read_log(run.log) if run.log.exists() else []
     with whole_file(run.student / "README.md") as part:
         part.write_text(model_card(report), encoding="utf-8")

@@ -230,6 +230,12 @@ def test_the_best_of_a_column_is_never_a_refused_export_s(page):
     assert "0.52" not in best
 
 
+def test_the_student_is_named_where_transformers_serves_it(page):
+    """Which row of the table answers must be seen, also when it is no export."""
+    assert "transformers, fastest in bulk" in Page(render_page(report(best_bulk=None), [])).text
+    assert "transformers, fastest" not in Page(page).text
+
+
 def test_figures_that_were_not_measured_are_dashes():
     bare = {
         "latency_ms_p50": None, "latency_ms_p95": None, "texts_per_s": None,

@@ -103,6 +103,12 @@ def test_without_a_control_arm_it_claims_nothing() -> None:
 def test_without_an_accepted_export_transformers_serves(slower: bool) -> None:
     """The student is still there."""
     student = _performance(0.89, 20.0 if slower else 5.0, 40.0, 10)
-    said = verdict(_report(gain=(0, 0, 0), best_single=None, student=student))[1]
+    said = verdict(_report(gain=(0, 0, 0), exports=[], best_single=None, student=student))[1]
     assert "No export passed the gate" in said
     assert ("2.0× slower" if slower else "2.0× faster") in said
+
+
+def test_where_transformers_is_faster_it_is_said() -> None:
+    """Exports that passed and are not used need an explanation."""
+    said = verdict(_report(gain=(0, 0, 0), best_single=None))[1]
+    assert "No export is faster for single texts" in said

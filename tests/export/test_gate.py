@@ -13,8 +13,8 @@ from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.measure import Measurements
 from limbeck.evaluation.speed import Speed
 from limbeck.export.gate import best_bulk, best_single, judge
-from limbeck.export.onnx_files import Variant, export_variants
-from limbeck.runtime.answerer import answer_all
+from limbeck.export.onnx_files import Variant, export_variants, remove_unaccepted
+from limbeck.runtime.bulk import answer_all
 from limbeck.runtime.onnx_model import OnnxAnswerer
 from limbeck.runtime.transformers_model import from_folder
 
@@ -29,7 +29,10 @@ def exported(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Va
 
 def test_every_variant_is_made(exported: list[Variant]) -> None:
     """A BERT teacher is what most users have."""
-    assert [variant.failure for variant in exported] == [None] * 4
+    failures = {variant.name: variant.failure for variant in exported}
+    openvino = failures.pop("openvino")
+    assert list(failures.values()) == [None] * 4
+    assert openvino is None or "not installed" in openvino
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx_fused"])
@@ -56,6 +59,20 @@ def test_int8_exports_are_near_and_smaller(exported: list[Variant], teacher: Pat
         answers = answer_all(OnnxAnswerer(path), TEXTS)
         assert (answers.argmax(1) == reference.argmax(1)).all()
         assert path.stat().st_size < whole
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_fused"])
+def test_bulk_gives_a_text_the_logits_that_it_has_alone(
+    exported: list[Variant], teacher: Path, name: str
+) -> None:
+    """Sorting, cutting, padding and several batches at a time change nothing but rounding."""
+    path = next(variant.path for variant in exported if variant.name == name)
+    long = " ".join(["the film was a story of rain"] * 9)
+    texts = [" ".join(["rain"] * (1 + n % 40)) for n in range(150)] + [long, *TEXTS, *TEXTS]
+    alone = OnnxAnswerer(path)
+    expected = np.concatenate([alone.logits([text]) for text in texts])
+    for answerer in (OnnxAnswerer(path, bulk=True), from_folder(str(teacher), max_tokens=32)):
+        np.testing.assert_allclose(answer_all(answerer, texts), expected, atol=2e-5, rtol=1e-4)
 
 
 def test_a_failing_exporter_leaves_the_others(
@@ -111,7 +128,7 @@ def test_takes_what_is_as_good_and_faster(tmp_path: Path) -> None:
     assert export.accepted
     assert export.reason == ""
     assert export.flips == 0
-    assert best_single([export]) == best_bulk([export]) == "onnx"
+    assert best_single([export], 5.0) == best_bulk([export], 300.0) == "onnx"
 
 
 def test_refuses_a_lost_score(tmp_path: Path) -> None:
@@ -120,7 +137,7 @@ def test_refuses_a_lost_score(tmp_path: Path) -> None:
     assert not export.accepted
     assert "loses 0.0100 of the student's score" in export.reason
     assert export.flips == 1
-    assert best_single([export]) is None
+    assert best_single([export], 5.0) is None
 
 
 def test_refuses_flips_that_cancel_out(tmp_path: Path) -> None:
@@ -151,6 +168,26 @@ def test_refuses_what_is_slower_here(tmp_path: Path) -> None:
     export = _judge(0, Speed(7.0, 9.0, 100.0), tmp_path)
     assert not export.accepted
     assert "slower here" in export.reason
+
+
+def test_transformers_serves_where_it_is_faster(tmp_path: Path) -> None:
+    """An export may be taken for single texts and still lose in bulk, as on a GPU."""
+    export = _judge(0, Speed(1.0, 2.0, 299.0), tmp_path)
+    assert export.accepted
+    assert best_single([export], 5.0) == "onnx"
+    assert best_bulk([export], 300.0) is None
+    assert best_bulk([export], None) == "onnx"
+    assert best_single([], 5.0) is None
+
+
+def test_a_file_stays_while_an_accepted_variant_reads_it(tmp_path: Path) -> None:
+    """The gate may refuse onnxruntime on the file that OpenVINO serves from."""
+    for name in ("model.onnx", "model_int8.onnx"):
+        (tmp_path / name).write_bytes(b"0")
+    remove_unaccepted(tmp_path, keep={"openvino"})
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    remove_unaccepted(tmp_path, keep=set())
+    assert not list(tmp_path.iterdir())
 
 
 def test_refuses_nan(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from limbeck.config.recipe import CleanConfig
 from limbeck.errors import ExportError
 from limbeck.export.onnx_files import export_variants
-from limbeck.files import write_json
-from limbeck.serve.predictor import Predictor
+from limbeck.files import read_json, write_json
+from limbeck.serve.predictor import Prediction, Predictor
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,58 @@ def test_streaming_gives_the_same_answers(run: Path) -> None:
     one_by_one = [p.label for p in predictor.stream(iter(texts), size=3)]
     assert one_by_one == [p.label for p in predictor.predict(texts)]
     assert predictor.predict([]) == []
+
+
+def test_identical_texts_are_answered_once_and_alike(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chats and logs are full of them; an int8 export could even answer them differently."""
+    predictor = Predictor(run, bulk=True)
+    asked: list[str] = []
+    real = predictor._answerer.tokens
+    monkeypatch.setattr(
+        predictor._answerer, "tokens", lambda texts: asked.extend(texts) or real(texts)
+    )
+    texts = ["lovely rain", "a dull dog", "lovely  rain", "<b>lovely rain</b>"] * 20
+    answers = predictor.predict(texts)
+    assert sorted(asked) == ["a dull dog", "lovely rain"]
+    assert answers[0] == answers[2] == answers[3] == answers[-1] != answers[1]
+
+
+def test_bulk_and_single_texts_agree(run: Path) -> None:
+    """Which way a text goes through must not show in its answer."""
+    texts = [f"the {word} film " * n for n in range(1, 20) for word in ("lovely", "dull")]
+    one_by_one = [Predictor(run).predict([text])[0] for text in texts]
+    for predictor in (Predictor(run), Predictor(run, bulk=True)):
+        for mine, its in zip(predictor.predict(texts), one_by_one, strict=True):
+            assert mine.label == its.label
+            assert mine.probability == pytest.approx(its.probability, abs=1e-5)
+            assert list(mine.probabilities) == ["negative", "positive"]
+
+
+def test_transformers_serves_where_the_gate_chose_none(run: Path, teacher: Path) -> None:
+    """No export may be the fastest; the student is still there."""
+    gate = run / "export" / "gate.json"
+    before = read_json(gate)
+    (run / "student").symlink_to(teacher)
+    try:
+        write_json(gate, before | {"best_bulk": None})
+        predictor = Predictor(run, bulk=True)
+        assert predictor.runtime == "transformers"
+        texts = ["superb film", "a dull and awful story"] * 20
+        expected = [one.label for one in Predictor(run).predict(texts)]
+        assert [one.label for one in predictor.stream(texts, size=7)] == expected
+    finally:
+        write_json(gate, before)
+
+
+def test_a_stream_tells_which_text_is_empty(run: Path) -> None:
+    """Counted from the stream's start; all windows before it have been answered."""
+    texts = ["lovely rain"] * 7 + ["  "] + ["rain"] * 5
+    got: list[Prediction] = []
+    with pytest.raises(ExportError, match="text 8: it is empty"):
+        got.extend(Predictor(run, bulk=True).stream(iter(texts), size=3))
+    assert len(got) == 6
 
 
 def test_refuses_a_folder_without_a_finished_run(tmp_path: Path) -> None:

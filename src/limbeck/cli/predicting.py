@@ -28,9 +28,15 @@ def predict_file(run: Path, texts: str, text_column: str | None, output: Path | 
 
 
 def _write(predictor: Predictor, rows: Iterator[str], stream: TextIO) -> None:
-    for prediction in predictor.stream(rows):
-        line = {"label": prediction.label, "probability": round(prediction.probability, 6)}
-        stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    names = [json.dumps(label, ensure_ascii=False) for label in predictor.labels]
+    for probabilities in predictor.stream_probabilities(rows):
+        best = zip(
+            probabilities.argmax(axis=1).tolist(),
+            probabilities.max(axis=1).round(6).tolist(),
+            strict=True,
+        )
+        lines = [f'{{"label": {names[place]}, "probability": {share}}}\n' for place, share in best]
+        stream.write("".join(lines))
 
 
 def _lines_of_stdin() -> Iterator[str]:

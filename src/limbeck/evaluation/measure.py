@@ -13,9 +13,10 @@ from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.evaluation.memory import peak_memory_mb
 from limbeck.evaluation.quality import agreement, calibration_error
 from limbeck.evaluation.report import Performance, Span
-from limbeck.evaluation.speed import Speed, measure_speed
+from limbeck.evaluation.speed import Served, Speed, measure_speed
 from limbeck.progress import step
-from limbeck.runtime.answerer import Answerer, answer_all
+from limbeck.runtime.answerer import Answerer
+from limbeck.runtime.bulk import answer_all
 from limbeck.tasks import classification
 
 
@@ -25,8 +26,9 @@ class Contender:
 
     Attributes:
         name: Its name in the report.
-        runtime: transformers, or the name of an ONNX variant.
-        answerer: The loaded model.
+        runtime: transformers, or the name of an export.
+        answerer: The loaded model, for one text at a time.
+        in_bulk: The same for many texts at a time.
         place: Folder, hub name or .onnx file to load in a process of its own for the memory
             figure; None to leave that out.
         size_mb: Size of its weights, in MB.
@@ -39,6 +41,7 @@ class Contender:
     name: str
     runtime: str
     answerer: Answerer
+    in_bulk: Answerer
     place: str | None
     size_mb: float
     parameters: int
@@ -82,11 +85,11 @@ def measure(
         for contender in contenders:
             known = contender.logits
             logits[contender.name] = (
-                known if known is not None else answer_all(contender.answerer, texts)
+                known if known is not None else answer_all(contender.in_bulk, texts)
             )
             bar.advance(1)
     speed = measure_speed(
-        {contender.name: contender.answerer for contender in contenders},
+        {one.name: Served(one.answerer, one.in_bulk) for one in contenders},
         texts,
         count=config.speed_texts,
         rounds=config.speed_rounds,
@@ -112,8 +115,7 @@ def _memory(
     with step("measuring memory", len(placed)) as bar:
         for one in placed:
             assert one.place is not None
-            runtime = "transformers" if one.runtime == "transformers" else "onnx"
-            memory[one.name] = peak_memory_mb(runtime, one.place, texts, max_tokens=max_tokens)
+            memory[one.name] = peak_memory_mb(one.runtime, one.place, texts, max_tokens=max_tokens)
             bar.advance(1)
     return memory
 

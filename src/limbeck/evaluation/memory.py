@@ -23,7 +23,7 @@ def peak_memory_mb(
     Libraries count: the figure is what a service needs, not what the weights weigh.
 
     Args:
-        runtime: ``transformers`` or ``onnx``.
+        runtime: ``transformers``, or the name of an export.
         path: A folder or hub name, or an .onnx file.
         texts: Some of the user's texts; a batch of the longest is among what is answered.
         max_tokens: Where texts are cut.
@@ -48,21 +48,22 @@ def peak_memory_mb(
 
 
 def _answer(request: dict[str, Any]) -> float | None:
-    from limbeck.runtime.answerer import answer_all
+    from limbeck.runtime.bulk import answer_all
 
-    if request["runtime"] == "onnx":
-        from limbeck.runtime.onnx_model import OnnxAnswerer
-
-        answerer: Any = OnnxAnswerer(Path(request["path"]))
-    else:
+    if request["runtime"] == "transformers":
         from limbeck.runtime.transformers_model import from_folder
 
-        answerer = from_folder(request["path"], max_tokens=request["max_tokens"])
+        answerer: Any = from_folder(request["path"], max_tokens=request["max_tokens"])
+    else:
+        from limbeck.runtime.load import load_export
+
+        answerer = load_export(request["runtime"], Path(request["path"]), bulk=True)
     answer_all(answerer, request["texts"])
-    return _peak_mb()
+    return own_peak_mb()
 
 
-def _peak_mb() -> float | None:
+def own_peak_mb() -> float | None:
+    """Peak resident memory of this process so far, in MB, or None where nothing tells it."""
     # Not getrusage: on Linux its peak includes that of the process which started this one.
     status = Path("/proc/self/status")
     if not status.exists():

@@ -142,7 +142,7 @@ def _of_arm(name: str, arm: Performance, report: Report) -> _Model:
         kept, small["kept"] = report.retention.value, _interval(report.retention, percent=True)
     return _Model(
         name=name,
-        note=_ARM_NOTES.get(name, arm.runtime),
+        note=_ARM_NOTES.get(name) or ", ".join([arm.runtime, *_merits(name, report)]),
         role="teacher" if "teacher" in name else "control" if name == "control" else "student",
         refused="",
         span=arm.score,
@@ -167,11 +167,7 @@ def _of_export(export: Export, report: Report) -> _Model:
     if export.flips is not None:
         small["agreement"] = f"{export.flips:,} flip{'' if export.flips == 1 else 's'}"
     whole = report.teacher.score.value
-    merits = [
-        "fastest single" if export.name == report.best_single else "",
-        "fastest in bulk" if export.name == report.best_bulk else "",
-    ]
-    note = ", ".join(filter(None, merits)) or "accepted"
+    note = ", ".join(_merits(export.name, report)) or "accepted"
     return _Model(
         name=export.name,
         note=note if export.accepted else "refused",
@@ -192,6 +188,12 @@ def _of_export(export: Export, report: Report) -> _Model:
         },
         small=small | _times(export, report.teacher),
     )
+
+
+def _merits(name: str, report: Report) -> list[str]:
+    """What a model is chosen for; the student in transformers serves where no export is."""
+    single, bulk = report.best_single or "student", report.best_bulk or "student"
+    return ["fastest single"] * (name == single) + ["fastest in bulk"] * (name == bulk)
 
 
 def _times(one: Performance | Export, teacher: Performance) -> dict[str, str]:

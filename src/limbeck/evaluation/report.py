@@ -29,11 +29,11 @@ class Performance(Frozen):
     score: Span = Field(description="The task's score (accuracy).")
     latency_ms_p50: float | None = Field(description="Median of single texts, tokenizer included.")
     latency_ms_p95: float | None = Field(description="95th percentile of the same.")
-    texts_per_s: float | None = Field(description="In batches of 32 by length, tokenizer included.")
+    texts_per_s: float | None = Field(description="In bulk, batches by length, tokenizer included.")
     size_mb: float = Field(description="Weights as served: float32, or the file's size; 10^6 B.")
     parameters: int = Field(description="All parameters.")
     encoder_parameters: int = Field(description="Those of the encoder layers alone.")
-    runtime: str = Field(description="transformers, or the ONNX variant.")
+    runtime: str = Field(description="transformers, or the export.")
     precision: float = Field(description="Macro average.")
     recall: float = Field(description="Macro average.")
     f1: float = Field(description="Macro average.")
@@ -99,8 +99,13 @@ class Report(Frozen):
         "student_minus_teacher_int8, best_single_minus_teacher, best_single_minus_teacher_int8."
     )
     exports: list[Export]
-    best_single: str | None = Field(description="Accepted export with the least p50.")
-    best_bulk: str | None = Field(description="Accepted export with the most texts_per_s.")
+    best_single: str | None = Field(
+        description="Accepted export with the least p50; null where transformers itself serves: it "
+        "is faster, or no export was accepted."
+    )
+    best_bulk: str | None = Field(
+        description="Accepted export with the most texts_per_s; null likewise."
+    )
     training: dict[str, Any] = Field(description="Steps, seconds, validation scores, knowledge.")
     disagreements: list[Disagreement]
 

@@ -9,10 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from limbeck.progress import step
-from limbeck.runtime.answerer import Answerer, answer_all
+from limbeck.runtime.answerer import Answerer
+from limbeck.runtime.bulk import answer_all
 
 _WARM_UP = 10
-_BULK_TEXTS = 256
+_FEWEST, _MOST = 256, 2048
+"""Texts of a model's bulk: the slowest answers the fewest, about what it does in _BULK_S."""
+_BULK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model twice: loaded for one text at a time, and for many."""
+
+    single: Answerer
+    bulk: Answerer
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,8 @@ class Speed:
     Attributes:
         latency_ms_p50: Median time of one text a call, in ms.
         latency_ms_p95: 95th percentile of the same.
-        texts_per_s: Texts a second in batches of 32 by length; the median round.
+        texts_per_s: Texts a second in bulk, as `limbeck predict` answers a file; the median
+            round.
     """
 
     latency_ms_p50: float
@@ -31,15 +43,16 @@ class Speed:
 
 
 def measure_speed(
-    answerers: Mapping[str, Answerer], texts: Sequence[str], *, count: int, rounds: int, seed: int
+    models: Mapping[str, Served], texts: Sequence[str], *, count: int, rounds: int, seed: int
 ) -> dict[str, Speed]:
     """Speeds of several models on the same texts.
 
     Every round goes through all models, in a turning order, so that a slow minute of a shared
-    machine falls on all of them.
+    machine falls on all of them. In bulk, all models are given batches by length under the same
+    token budget; a slow one is given fewer of the texts, spread over all lengths.
 
     Args:
-        answerers: Model name to model.
+        models: By name.
         texts: Texts of the user's data; a seeded sample of them is used.
         count: Single texts a round.
         rounds: Rounds.
@@ -48,20 +61,19 @@ def measure_speed(
     generator = np.random.default_rng(seed)
     order: list[int] = generator.permutation(len(texts)).tolist()
     single = [texts[place] for place in order[:count]]
-    bulk = [texts[order[i % len(order)]] for i in range(max(_BULK_TEXTS, count))]
-    names = list(answerers)
+    sample = [texts[order[i % len(order)]] for i in range(_MOST)]
+    bulk = sorted(sample, key=lambda text: len(text))
+    names = list(models)
     times: dict[str, list[float]] = {name: [] for name in names}
     rates: dict[str, list[float]] = {name: [] for name in names}
     with step("measuring speed", rounds * len(names)) as bar:
         for turn in range(rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                answerer = answerers[name]
+                model = models[name]
                 for text in single[:_WARM_UP]:
-                    answerer.logits([text])
-                times[name].extend(_timed(answerer, text) for text in single)
-                start = time.perf_counter()
-                answer_all(answerer, bulk)
-                rates[name].append(len(bulk) / (time.perf_counter() - start))
+                    model.single.logits([text])
+                times[name].extend(_timed(model.single, text) for text in single)
+                rates[name].append(_rate(model.bulk, bulk, float(np.median(times[name]))))
                 bar.advance(1)
     return {
         name: Speed(
@@ -77,3 +89,13 @@ def _timed(answerer: Answerer, text: str) -> float:
     start = time.perf_counter()
     answerer.logits([text])
     return 1000 * (time.perf_counter() - start)
+
+
+def _rate(answerer: Answerer, texts: list[str], single_ms: float) -> float:
+    """Texts a second in bulk, after a batch of the longest and one of the shortest."""
+    count = int(np.clip(_BULK_S * 1000 / single_ms, _FEWEST, _MOST))
+    part = [texts[place] for place in np.linspace(0, len(texts) - 1, count).astype(int)]
+    answer_all(answerer, [*part[:8], *part[-8:]])
+    start = time.perf_counter()
+    answer_all(answerer, part)
+    return len(part) / (time.perf_counter() - start)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation.report import Export, Performance, Report, Span
+from limbeck.evaluation.report import Export, Report, Span
 
 
 def verdict(report: Report) -> list[str]:
     """The verdict's sentences, the most important first."""
     sentences = [_kept(report)]
     best = report.export(report.best_single)
-    sentences.append(_gained(report.teacher, report.student, best))
+    sentences.append(_gained(report, best))
     if best is not None and "teacher_int8" in report.arms:
         sentences.append(_beyond_int8(report, best))
     sentences.append(_bought(report))
@@ -27,10 +27,13 @@ def _kept(report: Report) -> str:
     )
 
 
-def _gained(teacher: Performance, student: Performance, best: Export | None) -> str:
+def _gained(report: Report, best: Export | None) -> str:
+    teacher, student = report.teacher, report.student
     if best is None:
+        accepted = any(export.accepted for export in report.exports)
+        why = "is faster for single texts" if accepted else "passed the gate"
         return (
-            "No export passed the gate, so the student is served by transformers: "
+            f"No export {why}, so the student is served by transformers: "
             f"{_than(_faster(teacher.latency_ms_p50, student.latency_ms_p50))} the teacher."
         )
     assert best.size_mb is not None

@@ -13,7 +13,7 @@ from limbeck.evaluation.report import Export
 from limbeck.evaluation.speed import Speed
 from limbeck.export.onnx_files import Variant, remove_unaccepted
 from limbeck.files import size_mb, write_json
-from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.runtime.load import load_export
 from limbeck.student.plan import Counts
 
 
@@ -23,7 +23,8 @@ def variant_contenders(variants: Sequence[Variant], counts: Counts) -> list[Cont
         Contender(
             name=variant.name,
             runtime=variant.name,
-            answerer=OnnxAnswerer(variant.path),
+            answerer=load_export(variant.name, variant.path),
+            in_bulk=load_export(variant.name, variant.path, bulk=True),
             place=str(variant.path),
             size_mb=size_mb(variant.path),
             parameters=counts.parameters,
@@ -138,26 +139,56 @@ def _refusal(
     return ""
 
 
-def best_single(exports: Sequence[Export]) -> str | None:
-    """The accepted export with the least median latency, or None."""
-    accepted = [export for export in exports if export.accepted]
-    return min(accepted, key=lambda e: e.latency_ms_p50 or 0.0).name if accepted else None
+def best_single(exports: Sequence[Export], student_ms: float | None) -> str | None:
+    """What answers single texts with the least median latency.
+
+    Args:
+        exports: Judged by `judge`.
+        student_ms: The student's own median in transformers, in ms.
+
+    Returns:
+        An accepted export, or None where transformers itself is faster or none was accepted.
+    """
+    speeds = {export.name: -(export.latency_ms_p50 or 0.0) for export in exports if export.accepted}
+    return _faster_than(speeds, -student_ms if student_ms is not None else None)
 
 
-def best_bulk(exports: Sequence[Export]) -> str | None:
-    """The accepted export with the most texts a second, or None."""
-    accepted = [export for export in exports if export.accepted]
-    return max(accepted, key=lambda e: e.texts_per_s or 0.0).name if accepted else None
+def best_bulk(exports: Sequence[Export], student_texts_per_s: float | None) -> str | None:
+    """What answers most texts a second in bulk, likewise."""
+    speeds = {export.name: export.texts_per_s or 0.0 for export in exports if export.accepted}
+    return _faster_than(speeds, student_texts_per_s)
 
 
-def close_gate(folder: Path, exports: Sequence[Export], config: ExportConfig) -> None:
-    """Delete the refused files and write gate.json: what was accepted, and why the rest was not."""
+def _faster_than(speeds: dict[str, float], student: float | None) -> str | None:
+    best = max(speeds, key=lambda name: speeds[name], default=None)
+    if best is None or (student is not None and speeds[best] < student):
+        return None
+    return best
+
+
+def close_gate(
+    folder: Path,
+    exports: Sequence[Export],
+    config: ExportConfig,
+    *,
+    single: str | None,
+    bulk: str | None,
+) -> None:
+    """Delete the refused files and write gate.json: what was accepted, and why the rest was not.
+
+    Args:
+        folder: Where the files are.
+        exports: Judged by `judge`.
+        config: The tolerances, which are written down.
+        single: From `best_single`.
+        bulk: From `best_bulk`.
+    """
     remove_unaccepted(folder, keep={export.name for export in exports if export.accepted})
     write_json(
         folder / "gate.json",
         {
-            "best_single": best_single(exports),
-            "best_bulk": best_bulk(exports),
+            "best_single": single,
+            "best_bulk": bulk,
             "tolerances": config.model_dump(),
             "exports": [export.model_dump(mode="json") for export in exports],
         },

@@ -1,4 +1,4 @@
-"""ONNX files of a Hugging Face folder: float32, fused, int8, and fused int8."""
+"""ONNX files of a Hugging Face folder: float32, fused, int8, and fused int8; and who reads them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
+from limbeck.runtime.openvino_model import openvino_failure
 from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
 
@@ -26,10 +27,10 @@ _FUSABLE = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilber
 
 @dataclass(frozen=True)
 class Variant:
-    """An ONNX file that was made, or the reason why it could not be.
+    """An ONNX file that was made and a runtime that reads it, or why there is none.
 
     Attributes:
-        name: onnx, onnx_fused, onnx_int8 or onnx_fused_int8.
+        name: onnx, onnx_fused, onnx_int8 or onnx_fused_int8, which onnxruntime reads; openvino.
         path: The file.
         failure: Why it is not there, or None.
     """
@@ -44,6 +45,7 @@ FILES = {
     "onnx_fused": "model_fused.onnx",
     "onnx_int8": "model_int8.onnx",
     "onnx_fused_int8": "model_fused_int8.onnx",
+    "openvino": "model.onnx",
 }
 
 
@@ -81,7 +83,11 @@ def export_variants(
     variants = []
     with step(title, len(names)) as bar:
         for name in names:
-            variants.append(_made(name, folder / FILES[name], makers[name]))
+            path = folder / FILES[name]
+            if name in makers:
+                variants.append(_made(name, path, makers[name]))
+            else:
+                variants.append(Variant(name, path, openvino_failure(path)))
             bar.advance(1)
     return variants
 
@@ -205,8 +211,7 @@ def _quiet() -> Iterator[None]:
 
 
 def remove_unaccepted(folder: Path, keep: set[str]) -> None:
-    """Delete the files of variants that the gate refused."""
-    for name, file in FILES.items():
-        if name not in keep:
-            (folder / file).unlink(missing_ok=True)
-            shutil.rmtree(folder / f"{file}.data", ignore_errors=True)
+    """Delete the files that no variant in `keep` reads."""
+    for file in set(FILES.values()) - {FILES[name] for name in keep}:
+        (folder / file).unlink(missing_ok=True)
+        shutil.rmtree(folder / f"{file}.data", ignore_errors=True)

@@ -149,6 +149,7 @@ def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
         name="teacher_int8",
         runtime="onnx_int8",
         answerer=OnnxAnswerer(int8.path),
+        in_bulk=OnnxAnswerer(int8.path, bulk=True),
         place=str(int8.path),
         size_mb=size_mb(int8.path),
         parameters=plan.teacher_counts.parameters,

@@ -1,1 +1,1 @@
-"""Runtimes: a finished model answers texts, by transformers or by onnxruntime."""
+"""Runtimes: a finished model answers texts, by transformers, onnxruntime or OpenVINO."""

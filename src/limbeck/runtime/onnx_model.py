@@ -7,45 +7,55 @@ from pathlib import Path
 
 import numpy as np
 
-from limbeck.files import read_json
+from limbeck.machine import available_cores
+from limbeck.runtime.answerer import BATCH_TOKENS
+from limbeck.runtime.companions import Companions
+from limbeck.runtime.tokens import Tokens
 
 
 class OnnxAnswerer:
     """An exported model.
 
+    In bulk each worker computes a batch of its own on one thread, so that no core waits for
+    another. On two cores it matters little: between 2 % fewer and 5 % more texts a second than all
+    threads on one batch.
+
+    int8 exports quantize activations by one scale a batch, so that a text's answer depends a little
+    on its neighbours. On 1,821 SST-2 test texts, bulk against one at a time, a 3-layer student
+    changed 23 labels (1.3 %) and its probabilities by 0.013 on average; accuracy was 0.8830 in bulk
+    and 0.8803 alone, a difference within noise. Unsorted batches of 32 changed 24. float32 logits
+    were equal to the last bit.
+
     Args:
         path: The .onnx file; tokenizer.json and limbeck.json lie beside it.
-        threads: Threads of a product; onnxruntime's own choice if None.
+        bulk: Load it for many texts rather than for one at a time.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, bulk: bool = False) -> None:
         import onnxruntime
-        from tokenizers import Tokenizer
 
-        facts = read_json(path.parent / "limbeck.json")
+        self.workers = available_cores() if bulk else 1
+        self.batch_tokens = BATCH_TOKENS
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        if bulk:
+            options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         self._names = [entry.name for entry in self._session.get_inputs()]
-        self._tokenizer = Tokenizer.from_file(str(path.parent / "tokenizer.json"))
-        self._tokenizer.enable_truncation(facts["max_tokens"])
-        self._tokenizer.enable_padding(
-            direction=facts["padding_side"],
-            pad_id=facts["pad_id"],
-            pad_token=facts["pad_token"],
-        )
+        self._companions = Companions(path.parent, types="token_type_ids" in self._names)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
-        encodings = self._tokenizer.encode_batch(list(texts))
-        arrays = {
-            "input_ids": [encoding.ids for encoding in encodings],
-            "attention_mask": [encoding.attention_mask for encoding in encodings],
-            "token_type_ids": [encoding.type_ids for encoding in encodings],
-        }
-        inputs = {name: np.asarray(arrays[name], dtype=np.int64) for name in self._names}
-        return np.asarray(self._session.run(None, inputs)[0], dtype=np.float32)
+        return self.logits_of(self.tokens(texts), np.arange(len(texts)))
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Their token ids, cut at the export's longest."""
+        return self._companions.tokens(texts)
+
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
+        """Logits [rows, classes], float32, of some rows as one batch; from any thread."""
+        inputs = tokens.batch(rows, self._companions.padding)
+        outputs = self._session.run(None, {name: inputs[name] for name in self._names})
+        return np.asarray(outputs[0], dtype=np.float32)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import TeacherConfig
+from limbeck.runtime.answerer import BATCH_TOKENS
+from limbeck.runtime.tokens import Padding, Tokens, flat
 from limbeck.teacher.load import load_classifier, look_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_GPU_BATCH_TOKENS = 16384
 
 
 class TransformersAnswerer:
@@ -20,9 +24,17 @@ class TransformersAnswerer:
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
     ) -> None:
+        self.workers = 1
+        self.batch_tokens = BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
+        pad_id = tokenizer.pad_token_id
+        self._padding = Padding(
+            pad_id if isinstance(pad_id, int) else 0,
+            left=tokenizer.padding_side == "left",
+            type_id=tokenizer.pad_token_type_id,
+        )
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
@@ -35,6 +47,27 @@ class TransformersAnswerer:
             max_length=self._max_tokens,
             return_tensors="pt",
         ).to(self._model.device)
+        with torch.inference_mode():
+            return self._model(**inputs).logits.float().cpu().numpy()
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Their token ids, cut at the model's longest."""
+        made = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self._max_tokens,
+            return_attention_mask=False,
+        )
+        return flat(made["input_ids"], made.get("token_type_ids"))
+
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
+        """Logits [rows, classes], float32, of some rows as one batch."""
+        import torch
+
+        arrays = tokens.batch(rows, self._padding)
+        inputs = {
+            name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()
+        }
         with torch.inference_mode():
             return self._model(**inputs).logits.float().cpu().numpy()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,8 +14,12 @@ from limbeck.config.recipe import CleanConfig
 from limbeck.data.clean import cleaner
 from limbeck.errors import ExportError
 from limbeck.files import read_json
-from limbeck.runtime.answerer import Answerer, answer_all
-from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.runtime.answerer import Answerer
+from limbeck.runtime.bulk import WINDOW, answer_windows
+from limbeck.runtime.load import load_export
+
+_ONE_BATCH = 32
+"""So few texts go through as one batch, as a service wants that gathers requests."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,17 @@ class Prediction:
 class Predictor:
     """A finished run, ready to answer.
 
-    It cleans texts as training did, and takes the export that the gate found fastest: for
-    single texts, or for many at a time.
+    It cleans texts as training did, and takes the runtime that the gate found fastest: for
+    single texts, or for many at a time. Probabilities of an int8 export in bulk depend a little
+    on the texts that share a batch (`OnnxAnswerer`); identical texts within a window are answered
+    once, and so alike.
 
     Args:
         run: The run's folder.
-        bulk: Choose the export for throughput instead of single-text latency.
+        bulk: Choose and load the runtime for throughput instead of single-text latency.
 
     Raises:
-        ExportError: If the folder holds no finished run.
+        ExportError: If the folder holds no finished run, or its runtime is not installed.
     """
 
     def __init__(self, run: str | Path, *, bulk: bool = False) -> None:
@@ -53,48 +60,91 @@ class Predictor:
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
         self._clean = cleaner(CleanConfig(**facts["clean"]))
+        self._bulk = bulk
         verdict = read_json(gate)
         self.runtime: str = verdict["best_bulk" if bulk else "best_single"] or "transformers"
-        self._answerer = _load(folder, self.runtime, verdict, facts["max_tokens"])
+        self._answerer = _load(folder, self.runtime, verdict, facts["max_tokens"], bulk=bulk)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text, in order.
 
         Raises:
-            ExportError: For a text that is empty after cleaning.
+            ExportError: For a text that is empty after cleaning; none is answered then.
         """
+        cleaned = self._cleaned(texts, before=0)
+        if 0 < len(cleaned) <= _ONE_BATCH and not self._bulk:
+            return self._predictions(_softmax(self._answerer.logits(cleaned)))
+        parts = (cleaned[start : start + WINDOW] for start in range(0, len(cleaned), WINDOW))
+        return [one for part in self._answered(parts) for one in self._predictions(part)]
+
+    def stream(self, texts: Iterable[str], *, size: int = WINDOW) -> Iterator[Prediction]:
+        """Predictions of any number of texts, in order, a few times `size` of them in memory.
+
+        Args:
+            texts: Read in this thread, up to 2 * `size` texts ahead of what is yielded.
+            size: Texts that are sorted by length together.
+
+        Raises:
+            ExportError: For a text that is empty after cleaning, with its number in the stream;
+                the predictions of all windows before have been yielded then.
+        """
+        for part in self.stream_probabilities(texts, size=size):
+            yield from self._predictions(part)
+
+    def stream_probabilities(
+        self, texts: Iterable[str], *, size: int = WINDOW
+    ) -> Iterator[np.ndarray]:
+        """Like `stream`, as arrays [texts, classes] of `size` texts: for programs."""
+        yield from self._answered(self._windows(texts, size))
+
+    def _windows(self, texts: Iterable[str], size: int) -> Iterator[list[str]]:
+        texts, before = iter(texts), 0
+        while part := list(islice(texts, size)):
+            yield self._cleaned(part, before=before)
+            before += len(part)
+
+    def _cleaned(self, texts: Sequence[str], *, before: int) -> list[str]:
         cleaned = [self._clean(text) for text in texts]
         for place, text in enumerate(cleaned):
-            if not text.strip():
+            if not text or text.isspace():
                 raise ExportError(
-                    f"text {place + 1}", "it is empty", "Give texts with a visible character."
+                    f"text {before + place + 1}",
+                    "it is empty",
+                    "Give texts with a visible character.",
                 )
-        if not cleaned:
-            return []
-        logits = answer_all(self._answerer, cleaned).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        return [self._prediction(row) for row in shares]
+        return cleaned
 
-    def stream(self, texts: Iterable[str], *, size: int = 4096) -> Iterator[Prediction]:
-        """Predictions of any number of texts, in order, `size` in memory at a time."""
-        texts = iter(texts)
-        while part := list(islice(texts, size)):
-            yield from self.predict(part)
+    def _answered(self, windows: Iterable[list[str]]) -> Iterator[np.ndarray]:
+        """Probabilities of each window; each of its distinct texts is answered once."""
+        places: deque[list[int]] = deque()
 
-    def _prediction(self, shares: np.ndarray) -> Prediction:
-        best = int(shares.argmax())
-        return Prediction(
-            label=self.labels[best],
-            probability=float(shares[best]),
-            probabilities={n: float(s) for n, s in zip(self.labels, shares, strict=True)},
-        )
+        def distinct() -> Iterator[list[str]]:
+            for window in windows:
+                known: dict[str, int] = {}
+                places.append([known.setdefault(text, len(known)) for text in window])
+                yield list(known)
+
+        for logits in answer_windows(self._answerer, distinct()):
+            yield _softmax(logits)[places.popleft()]
+
+    def _predictions(self, probabilities: np.ndarray) -> list[Prediction]:
+        best = probabilities.argmax(axis=1).tolist()
+        return [
+            Prediction(self.labels[place], row[place], dict(zip(self.labels, row, strict=True)))
+            for place, row in zip(best, probabilities.tolist(), strict=True)
+        ]
 
 
-def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int) -> Answerer:
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits.astype(np.float64)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int, *, bulk: bool) -> Answerer:
     if runtime == "transformers":
         from limbeck.runtime.transformers_model import from_folder
 
         return from_folder(str(folder / "student"), max_tokens=max_tokens)
     file = next(entry["file"] for entry in verdict["exports"] if entry["name"] == runtime)
-    return OnnxAnswerer(folder / "export" / file)
+    return load_export(runtime, folder / "export" / file, bulk=bulk)

@@ -1,0 +1,40 @@
+"""What lies beside an exported model: its tokenizer and how it pads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from limbeck.files import read_json
+from limbeck.runtime.tokens import Padding, Tokens, flat, joined
+
+_CHUNK = 1024
+"""Texts whose encodings (100 bytes a token and more) are in memory at a time."""
+
+
+class Companions:
+    """The tokenizer and the facts beside an .onnx file.
+
+    Args:
+        folder: Where tokenizer.json and limbeck.json lie.
+        types: Whether the model takes segment ids.
+    """
+
+    def __init__(self, folder: Path, *, types: bool) -> None:
+        from tokenizers import Tokenizer
+
+        facts = read_json(folder / "limbeck.json")
+        self.padding = Padding(facts["pad_id"], left=facts["padding_side"] == "left")
+        self._types = types
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(facts["max_tokens"])
+        self._tokenizer.no_padding()
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Token ids of texts, cut at the export's longest."""
+        parts = []
+        for start in range(0, len(texts), _CHUNK):
+            encodings = self._tokenizer.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            types = [encoding.type_ids for encoding in encodings] if self._types else None
+            parts.append(flat([encoding.ids for encoding in encodings], types))
+        return joined(parts)

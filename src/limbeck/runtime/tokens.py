@@ -1,0 +1,95 @@
+"""Token ids of many texts end to end, and any rows of them as a padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How a model wants rows filled up to the length of the longest.
+
+    Attributes:
+        pad_id: Id of the padding token.
+        left: Fill on the left, as XLNet wants.
+        type_id: Segment of the filling.
+    """
+
+    pad_id: int
+    left: bool = False
+    type_id: int = 0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of texts, one after the other, without padding.
+
+    Attributes:
+        ids: int32, all token ids.
+        type_ids: uint8, all segment ids, or None where the model takes none.
+        offsets: int64, texts + 1 places: text i is ids[offsets[i]:offsets[i + 1]].
+    """
+
+    ids: np.ndarray
+    type_ids: np.ndarray | None
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a text, special tokens included."""
+        return np.diff(self.offsets)
+
+    def batch(self, rows: np.ndarray, padding: Padding) -> dict[str, np.ndarray]:
+        """input_ids, attention_mask and token_type_ids of some rows, int64 [rows, longest]."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        width = int(lengths.max())
+        place = np.arange(width)[None, :]
+        if padding.left:
+            place = place - (width - lengths)[:, None]
+        real = (place >= 0) & (place < lengths[:, None])
+        index = np.where(real, starts[:, None] + place, 0)
+        made = {
+            "input_ids": np.where(real, self.ids[index].astype(np.int64), padding.pad_id),
+            "attention_mask": real.astype(np.int64),
+        }
+        if self.type_ids is not None:
+            types = self.type_ids[index].astype(np.int64)
+            made["token_type_ids"] = np.where(real, types, padding.type_id)
+        return made
+
+
+def flat(ids: Sequence[Sequence[int]], type_ids: Iterable[Sequence[int]] | None) -> Tokens:
+    """Lists of ids, as tokenizers give them, end to end."""
+    offsets = np.zeros(len(ids) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in ids], out=offsets[1:])
+    count = int(offsets[-1])
+    return Tokens(
+        ids=np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=count),
+        type_ids=None
+        if type_ids is None
+        else np.fromiter(chain.from_iterable(type_ids), dtype=np.uint8, count=count),
+        offsets=offsets,
+    )
+
+
+def joined(parts: Sequence[Tokens]) -> Tokens:
+    """Several of them as one; there is at least one."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(int(part.offsets[-1]) for part in parts)])
+    types = [part.type_ids for part in parts if part.type_ids is not None]
+    return Tokens(
+        ids=np.concatenate([part.ids for part in parts]),
+        type_ids=np.concatenate(types) if types else None,
+        offsets=np.concatenate(
+            [[0], *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False))]
+        ),
+    )
