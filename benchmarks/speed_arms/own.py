@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from limbeck.data.read import read_rows
 from limbeck.data.texts import gather
 from limbeck.knowledge.answers import Answers, LiveTeacher
 from limbeck.knowledge.record import record
+from limbeck.machine import kept_pages
 from limbeck.run.plan import Plan, make_plan, student_encoding
 from limbeck.run.recording import Teacher, load_teacher
 from limbeck.student.build import build_student
@@ -63,6 +64,8 @@ class Limbeck:
 
     def __init__(self, settings: Settings, source: Literal["live", "recorded"]) -> None:
         self.settings, self.source = settings, source
+        self.memory = ExitStack()
+        self.memory.enter_context(kept_pages())  # as a run of limbeck does from start to end
         self.teacher: Teacher | None = None
         self.student: Any = None
         self.units = 0
@@ -121,6 +124,8 @@ class LimbeckRecord:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.memory = ExitStack()
+        self.memory.enter_context(kept_pages())
         self.settings = settings
         self.teacher: Teacher | None = None
         self.units = 0
@@ -160,6 +165,8 @@ class LimbeckMemory:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.memory = ExitStack()
+        self.memory.enter_context(kept_pages())
         self.settings = settings
 
     def unit(self, rows: Path) -> Unit:

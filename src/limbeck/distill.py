@@ -23,7 +23,7 @@ from limbeck.export.gate import best_bulk, best_single, close_gate, judge, varia
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
 from limbeck.knowledge.recorded import Recorded
-from limbeck.machine import cores_or, threads
+from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
@@ -62,7 +62,7 @@ def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
                 "changed texts, choose another output folder."
             )
             return Report.model_validate(read_json(run.report_json))
-        with threads(cores_or(settled.training.threads)):
+        with threads(cores_or(settled.training.threads)), kept_pages():
             return _distill(settled, run, datasets)
 
 

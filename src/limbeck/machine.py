@@ -16,6 +16,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 _LARGEST_BLOCK = 32 * 2**20
 """The most that glibc lets a block on the heap be."""
+_keeping = 0
+"""How many uses of `kept_pages` are open: the setting is the process's."""
 
 
 def cores_or(wished: int | None) -> int:
@@ -95,9 +97,10 @@ def kept_pages() -> Iterator[None]:
     """Inside, memory that is freed stays with the process, to be used again by the next step.
 
     glibc hands large blocks back to the system when they are freed and fetches them again zeroed,
-    page by page: 2,100 page faults a training step, 15 % of a core. Afterwards everything is
-    handed back. Does nothing where the C library is another one.
+    page by page: 2,100 page faults a training step, 15 % of a core. After the outermost use
+    everything is handed back. Does nothing where the C library is another one.
     """
+    global _keeping
     try:
         libc = ctypes.CDLL("libc.so.6")
         mallopt, malloc_trim = libc.mallopt, libc.malloc_trim
@@ -106,12 +109,15 @@ def kept_pages() -> Iterator[None]:
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    _keeping += 1
     try:
         yield
     finally:
-        # Where glibc's own adjustment ends after the first large block has been freed.
-        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_BLOCK)
-        malloc_trim(0)
+        _keeping -= 1
+        if not _keeping:
+            # Where glibc's own adjustment ends after the first large block has been freed.
+            mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_BLOCK)
+            malloc_trim(0)
 
 
 def remembered(file: str, key: str, measure: Callable[[], Any]) -> Any:
