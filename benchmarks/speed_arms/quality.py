@@ -44,7 +44,7 @@ def run(settings: Settings, *, rows: int | None) -> bool:
 
 def _wanted() -> list[tuple[str, int]]:
     first = [(arm, SEEDS[0]) for arm in OTHERS]
-    return first + [(arm, seed) for seed in SEEDS for arm in COMPARED]
+    return [(arm, seed) for seed in SEEDS for arm in COMPARED] + first
 
 
 def _still_true(arm: str, run: dict[str, Any]) -> bool:
