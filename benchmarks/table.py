@@ -28,13 +28,15 @@ def main() -> None:
 
 def table(report: dict[str, Any]) -> str:
     """Teacher, its int8 export, the student and its best export, side by side."""
-    best = next(e for e in report["exports"] if e["name"] == report["best_single"])
     rows = [
         ("teacher: MiniLM-L6 on SST-2, `transformers`", report["teacher"]),
         ("teacher, int8 ONNX (no distillation)", report["arms"]["teacher_int8"]),
         ("student: 3 of 6 layers, `transformers`", report["student"]),
-        (f"**student, {best['name'].replace('onnx_', '').replace('_', ' ')} ONNX**", best),
     ]
+    for best in report["exports"]:  # none where transformers itself is the fastest
+        if best["name"] == report["best_single"]:
+            runtime = best["name"].replace("onnx_", "").replace("_", " ")
+            rows.append((f"**student, {runtime} ONNX**", best))
     lines = [
         "| | test accuracy | of the teacher | one text, p50 | texts/s | size |",
         "| --- | --- | --- | --- | --- | --- |",
