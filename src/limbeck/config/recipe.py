@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from limbeck.config.methods import METHODS, method_names
+from limbeck.config.methods import method_named, method_names
+from limbeck.config.schedule import Strict
 from limbeck.config.shapes import SHAPES
-from limbeck.config.terms import HardTerm, Strict, Term
+from limbeck.config.stages import (
+    AssistantConfig,
+    AugmentConfig,
+    EnsembleConfig,
+    PretrainingConfig,
+    Stage,
+    terms_that_say_something,
+)
+from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +56,11 @@ class DataConfig(Strict):
     unlabelled: tuple[str, ...] = Field(
         default=(), description="More texts for the soft terms alone; a label column is not read."
     )
+    plain: tuple[str, ...] = Field(
+        default=(),
+        description="Plain text for pre-training: .txt files or folders of them; no rows, no "
+        "labels.",
+    )
     validation: str | None = Field(
         default=None, description="Rows that choose the best state; without it a share of train."
     )
@@ -69,8 +83,9 @@ class DataConfig(Strict):
         default=128, description="Texts are cut to this many tokens, or to what the teacher takes."
     )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
+    augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
 
-    @field_validator("unlabelled", mode="before")
+    @field_validator("unlabelled", "plain", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -82,8 +97,14 @@ class KnowledgeConfig(Strict):
     folder: str = Field(
         default="knowledge", description="Shared by all runs; addressed by content."
     )
-    source: Literal["recorded", "live"] = Field(
-        default="recorded", description="live asks the teacher anew in every step: slower, no disk."
+    source: Literal["recorded", "live", "mutual", "feedback"] = Field(
+        default="recorded",
+        description="live asks the teacher anew in every step: slower, no disk. mutual and "
+        "feedback train it along: from the student's answers, or from what its answers did to the "
+        "student's loss on held-out rows.",
+    )
+    teacher_learning_rate: PositiveFloat = Field(
+        default=1e-5, description="Of the teacher, where it is trained along."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
@@ -158,16 +179,20 @@ class StudentConfig(Strict):
 class ObjectiveConfig(Strict):
     """The loss: a weighted sum of terms. Without terms, those of the recipe's method."""
 
-    terms: tuple[Term, ...] | None = None
+    terms: tuple[Term, ...] | None = Field(
+        default=None, description="A list; each term has a kind and a weight."
+    )
+
+    balance: Literal["none", "gradients", "progress"] = Field(
+        default="none",
+        description="Adapt the weights while training: so that every term pulls the last shared "
+        "states equally hard, or so that terms that fall slowly count more.",
+    )
 
     @field_validator("terms")
     @classmethod
     def _says_something(cls, terms: tuple[Term, ...] | None) -> tuple[Term, ...] | None:
-        if terms is not None and sum(term.weight for term in terms) == 0:
-            raise ValueError(
-                "the weights sum to 0, so nothing would be learned; give a term a weight above 0"
-            )
-        return terms
+        return terms_that_say_something(terms)
 
 
 class TrainingConfig(Strict):
@@ -254,10 +279,20 @@ class Recipe(Strict):
     """Everything a run is made from. Running a resolved recipe again gives the same student."""
 
     teacher: TeacherConfig
+    ensemble: EnsembleConfig = Field(default_factory=lambda: EnsembleConfig())
     data: DataConfig = Field(default_factory=lambda: DataConfig())
-    method: str = Field(default="logits", description="See `limbeck methods`; sets the terms.")
+    method: str = Field(
+        default="logits", description="See `limbeck methods`; sets defaults of other keys."
+    )
     knowledge: KnowledgeConfig = Field(default_factory=lambda: KnowledgeConfig())
     student: StudentConfig = Field(default_factory=lambda: StudentConfig())
+    assistants: tuple[AssistantConfig, ...] = Field(
+        default=(), description="Students between teacher and student, the largest first."
+    )
+    pretraining: PretrainingConfig = Field(default_factory=lambda: PretrainingConfig())
+    stages: tuple[Stage, ...] = Field(
+        default=(), description="Trainings on the run's texts before the one of `objective`."
+    )
     objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig())
@@ -267,10 +302,17 @@ class Recipe(Strict):
     )
     output: str = Field(default="runs/limbeck", description="The folder of the run.")
 
-    @field_validator("teacher", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _path_alone(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
+    def _settings_of_the_method(cls, tree: Any) -> Any:
+        """Put the method's settings where the user says nothing."""
+        if not isinstance(tree, dict):
+            return tree
+        name = tree.get("method", "logits")
+        if name in method_names():
+            for key, value in method_named(name).settings.items():
+                tree = _with_default(tree, key.split("."), value)
+        return tree
 
     @field_validator("method")
     @classmethod
@@ -282,24 +324,42 @@ class Recipe(Strict):
             )
         return value
 
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        several = 1 + len(self.ensemble.teachers)
+        weights = self.ensemble.weights
+        if weights is not None and len(weights) != several:
+            raise ValueError(
+                f"ensemble.weights has {len(weights)} numbers, but there are {several} teachers; "
+                "give one weight a teacher, that of `teacher` first"
+            )
+        if self.ensemble.combine == "weighted" and weights is None:
+            raise ValueError("ensemble.combine is weighted; give ensemble.weights, one a teacher")
+        return self
+
     @property
     def terms(self) -> tuple[Term, ...]:
         """The objective's terms: the recipe's own, else those of its method."""
-        if self.objective.terms is not None:
-            return self.objective.terms
-        return next(method.terms for method in METHODS if method.name == self.method)
+        assert self.objective.terms is not None  # every method sets them
+        return self.objective.terms
 
-    def resolved(self) -> Recipe:
-        """The same recipe with its method's terms written out."""
-        return self.model_copy(
-            update={"objective": ObjectiveConfig(terms=self.terms)},
-        )
 
-    def without_teacher(self) -> Recipe:
-        """The control arm's recipe: the same student, the labels alone."""
-        return self.model_copy(
-            update={"method": "labels", "objective": ObjectiveConfig(terms=(HardTerm(weight=1.0),))}
-        )
+def _with_default(tree: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]:
+    """A copy of the tree in which the key of that way is set, unless it was."""
+    key, *rest = way
+    here = tree.get(key)
+    if not rest:
+        return tree if key in tree and here is not None else {**tree, key: value}
+    if isinstance(here, BaseModel):
+        here = here.model_dump(by_alias=True, exclude_unset=True)
+    if key in tree and not isinstance(here, dict):
+        return tree
+    return {**tree, key: _with_default(here or {}, rest, value)}
 
 
 class TeachRecipe(Strict):

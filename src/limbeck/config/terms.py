@@ -2,47 +2,161 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from limbeck.config.schedule import Number, Strict, smallest
 
-class Strict(BaseModel):
-    """A frozen model in which an unknown key is an error: a typo must not train."""
+LayerMap = (
+    dict[int, int]
+    | Literal[
+        "uniform", "uniform_and_embeddings", "skip", "first", "last", "last_alone", "random", "learned"
+    ]
+)  # fmt: skip
+"""Student layers to teacher layers, counted from 1 (0 is the embedding output), or a rule: spread
+evenly, with the embedding output or without the last layer; the teacher's first or last ones; the
+last to the last alone; drawn anew each step; or by optimal transport in each step."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Examples = Literal["equal", "teacher_entropy", "teacher_correctness", "student_entropy"]
 
 
 class HardTerm(Strict):
     """Cross-entropy to the labels, over the labelled rows of a batch."""
 
     kind: Literal["hard"] = "hard"
-    weight: Weight = 0.1
+    weight: Number = Field(default=0.1, description="Of this term in the sum; may be a schedule.")
 
 
 class LogitsTerm(Strict):
     """The distance between the student's and the teacher's class distributions."""
 
     kind: Literal["logits"] = "logits"
-    weight: Weight = 0.9
-    divergence: Literal["kl", "cross_entropy", "reverse_kl", "jensen_shannon"] = "kl"
-    temperature: Annotated[PositiveFloat, Field(allow_inf_nan=False)] = 2.0
+    weight: Number = Field(default=0.9, description="Of this term in the sum; may be a schedule.")
+    divergence: Literal[
+        "kl", "cross_entropy", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl",
+        "decoupled", "correlation",
+    ] = Field(default="kl", description="Which distance; see the page of methods.")  # fmt: skip
+    temperature: Number | Literal["adaptive"] = Field(
+        default=2.0,
+        description="Softens both; may be a schedule; adaptive gives each row and each model its "
+        "own, from the spread of its logits.",
+    )
+    examples: Examples = Field(
+        default="equal",
+        description="Which rows count more: those of which the teacher is sure, those where it is "
+        "right, or those of which the student is unsure.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.temperature != "adaptive" and smallest(self.temperature) <= 0:
+            raise ValueError("temperature must be above 0 at every step; 1 leaves logits as they are")
+        if self.divergence in ("decoupled", "correlation") and self.examples != "equal":
+            raise ValueError(
+                f"examples is {self.examples!r}, but {self.divergence} has no row of its own to "
+                "weigh; use examples: equal, or another divergence"
+            )
+        return self
 
 
 class HiddenTerm(Strict):
-    """The distance between hidden states of matched layers, over the real tokens.
-
-    `layer_map` maps student layers to teacher layers (counted from 1; 0 is the embedding
-    output); without it they are spread evenly, the last to the last.
-    """
+    """The distance between hidden states of matched layers, over the real tokens."""
 
     kind: Literal["hidden"] = "hidden"
-    weight: Weight = 1.0
-    distance: Literal["mse", "cosine"] = "mse"
-    layer_map: dict[int, int] | None = None
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    distance: Literal["mse", "cosine", "normalized_mse"] = Field(
+        default="mse", description="normalized_mse compares vectors of length 1."
+    )
+    tokens: Literal["all", "first"] = Field(
+        default="all", description="Every real token, or the first alone ([CLS])."
+    )
+    layer_map: LayerMap | None = Field(
+        default=None,
+        description="Student layers to teacher layers (from 1; 0 is the embedding output), or uniform "
+        "(the default), uniform_and_embeddings, skip (uniform without the last), first, last, "
+        "last_alone, random (drawn each step), learned (optimal transport).",
+    )
+    projection: bool = Field(
+        default=True, description="Where widths differ, learn a map to the teacher's."
+    )
 
 
-Term = Annotated[HardTerm | LogitsTerm | HiddenTerm, Field(discriminator="kind")]
+class AttentionTerm(Strict):
+    """The distance between attention maps of matched layers, over pairs of real tokens."""
+
+    kind: Literal["attention"] = "attention"
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    distance: Literal["score_mse", "kl"] = Field(
+        default="score_mse", description="Before the softmax (TinyBERT), or KL after it (MiniLM)."
+    )
+    heads: Literal["each", "mean"] = Field(
+        default="each", description="Head by head, or the mean of the heads where counts differ."
+    )
+    layer_map: LayerMap | None = Field(default=None, description="As for hidden.")
+
+
+class RelationsTerm(Strict):
+    """KL between the token-to-token relations of queries, keys or values (MiniLM)."""
+
+    kind: Literal["relations"] = "relations"
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    of: tuple[Literal["queries", "keys", "values"], ...] = Field(
+        default=("queries", "keys", "values"), min_length=1, description="Whose relations."
+    )
+    heads: PositiveInt | None = Field(
+        default=None,
+        description="Relation heads, free of both models' own; the student's count by default.",
+    )
+    layer_map: LayerMap | None = Field(
+        default=None, description="The student's last layer to the teacher's last by default."
+    )
+
+
+class SimilarityTerm(Strict):
+    """How the rows of a batch lie to each other: needs no equal widths and no equal tokens."""
+
+    kind: Literal["similarity"] = "similarity"
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    of: Literal["similarity_preserving", "distance", "angle", "contrastive"] = Field(
+        default="similarity_preserving",
+        description="Gram matrices, distances or angles between rows, or each row to its own "
+        "teacher vector against the others'.",
+    )
+    pooled: Literal["first", "mean"] = Field(
+        default="mean", description="A row's vector: its first token's state, or the mean."
+    )
+    temperature: PositiveFloat = Field(default=0.1, description="Of contrastive alone.")
+    layer_map: LayerMap | None = Field(
+        default=None, description="The student's last layer to the teacher's last by default."
+    )
+
+
+class ExitsTerm(Strict):
+    """Self-distillation: the student's last layer teaches classifiers on its earlier layers."""
+
+    kind: Literal["exits"] = "exits"
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    layers: tuple[PositiveInt, ...] | None = Field(
+        default=None, description="Which layers get a classifier; all but the last by default."
+    )
+    temperature: PositiveFloat = Field(default=2.0, description="Of the last layer's answer.")
+    hard: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Share of the labels in what an exit learns; the rest is soft."
+    )
+
+
+Term = Annotated[
+    HardTerm
+    | LogitsTerm
+    | HiddenTerm
+    | AttentionTerm
+    | RelationsTerm
+    | SimilarityTerm
+    | ExitsTerm,
+    Field(discriminator="kind"),
+]
+TERMS = (
+    HardTerm, LogitsTerm, HiddenTerm, AttentionTerm, RelationsTerm, SimilarityTerm, ExitsTerm,
+)  # fmt: skip
+"""Every kind of term, in the order of the documentation."""

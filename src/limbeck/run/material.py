@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.altered import altered_copies
 from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
@@ -135,7 +136,9 @@ def gather_material(
         lesson, validation = _hold_out(lesson, data, seed, where["train"])
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
+    copies = _altered(lesson.texts, data, seed)
     lesson = _with_unlabelled(lesson, data, given, held_out, counts)
+    lesson = _with_altered(lesson, copies, held_out, counts)
     if test is not validation:
         shared = np.isin(folded_hashes(validation.texts), folded_hashes(test.texts))
         counts["validation_rows_in_test"] = int(shared.sum())
@@ -199,6 +202,33 @@ def _with_unlabelled(
         f"  {len(more)} unlabelled rows ({dropped} dropped that stand in another split, "
         f"{repeated} repeated)"
     )
+    return _joined(lesson, more)
+
+
+def _altered(texts: Texts, data: DataConfig, seed: int) -> Texts | None:
+    """Altered copies of the labelled file's rows, or None if none are wanted."""
+    wanted = data.augment
+    if not wanted.copies:
+        return None
+    if wanted.how == "masked_lm":
+        return replaced_by_model(texts, wanted, max_tokens=data.max_tokens, seed=seed)
+    return altered_copies(texts, copies=wanted.copies, share=wanted.share, seed=seed)
+
+
+def _with_altered(
+    lesson: Labelled, copies: Texts | None, held_out: list[Texts], counts: dict[str, int]
+) -> Labelled:
+    """The lesson and the copies, which the teacher alone labels."""
+    if copies is None:
+        return lesson
+    kept, dropped = without_leaks(copies, [*held_out, lesson.texts])
+    counts["altered_rows"] = len(kept)
+    say(f"  {len(kept)} altered copies of training texts ({dropped} dropped as known texts)")
+    return _joined(lesson, kept)
+
+
+def _joined(lesson: Labelled, more: Texts) -> Labelled:
+    """The lesson and unlabelled texts."""
     texts = Texts("train", pa.concat_tables([lesson.texts.table, more.table]).combine_chunks())
     labels = np.concatenate([lesson.labels, np.full(len(more), UNLABELLED, dtype=np.int64)])
     return Labelled(texts, labels)

@@ -30,6 +30,7 @@ class Progress:
         stopped_early: Whether patience ran out.
         finished: Whether there is nothing left to do.
         looks: Step and score of every look.
+        balance: State of the terms' adapting weights.
     """
 
     step: int = 0
@@ -42,6 +43,7 @@ class Progress:
     stopped_early: bool = False
     finished: bool = False
     looks: list[dict[str, float]] = field(default_factory=list)
+    balance: dict[str, object] = field(default_factory=dict)
 
 
 class Checkpoints:

@@ -14,6 +14,21 @@ from limbeck.training.losses import Counted
 
 
 @dataclass(frozen=True)
+class TeacherSide:
+    """What terms must know of the teacher beside its answers.
+
+    Attributes:
+        layers: Its depth, the embeddings not counted.
+        hidden: Width of its hidden states.
+        heads: Its attention heads.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+
+
+@dataclass(frozen=True)
 class Lessons:
     """What a student learns from.
 
@@ -21,23 +36,25 @@ class Lessons:
         encoded: Token ids under the student's tokenizer.
         labels: Class indices, -100 where unlabelled.
         answers: What the teacher says to the same rows, or None without a teacher.
-        teacher_hidden: Width of the teacher's hidden states.
+        teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
     """
 
     encoded: Encoded
     labels: np.ndarray
     answers: Answers | None
-    teacher_hidden: int
+    teacher: TeacherSide | None
     ids: Sequence[str]
 
     def count(self, rows: np.ndarray) -> Counted:
         """How much the rows hold of what terms take means over."""
         offsets = self.encoded.offsets
+        lengths = offsets[rows + 1] - offsets[rows]
         return Counted(
             rows=len(rows),
             labelled=int((self.labels[rows] != UNLABELLED).sum()),
-            tokens=int((offsets[rows + 1] - offsets[rows]).sum()),
+            tokens=int(lengths.sum()),
+            pairs=int((lengths**2).sum()),
         )
 
 
