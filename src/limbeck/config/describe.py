@@ -21,8 +21,8 @@ folder that limbeck is started from.
 """
 _SCHEDULES = """## Schedules
 
-Where a number may be a schedule, write `{shape: linear, start: 1.0, stop: 0.2}` (or `cosine`; `begin`
-and `end` are shares of the training) or `{shape: step, values: [1.0, 0.5], at: [0.3]}`.
+Where a number may be a schedule, write `{shape: linear, start: 1.0, stop: 0.2}` (or `cosine`;
+`begin` and `end` are shares of the training) or `{shape: step, values: [1.0, 0.5], at: [0.3]}`.
 """
 
 

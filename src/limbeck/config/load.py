@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from limbeck.config.methods import with_method
 from limbeck.config.recipe import Recipe, StudentConfig
 from limbeck.errors import RecipeError, nearest
 
@@ -63,6 +64,12 @@ def load_recipe(
     for key, value in (values or {}).items():
         if value is not None:
             set_dotted(tree, key, value, source)
+    settings = list(settings)
+    for setting in settings:
+        if setting.partition("=")[0].strip() == "method":
+            apply_settings(tree, [setting])
+    # Before the settings, so that stages.0.epochs=5 finds the stage that the method has.
+    tree = with_method(tree)
     apply_settings(tree, settings)
     return checked(Recipe, tree, source)
 
@@ -169,7 +176,7 @@ def _as_recipe_error(
 ) -> RecipeError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
-    way = _way(location, tree)
+    way = _way(location, tree, missing=first["type"] == "missing")
     where = f"{source}, {_dotted(way)}" if way else source
     if first["type"] == "extra_forbidden":
         siblings = _siblings(model, location)
@@ -189,22 +196,18 @@ def _as_recipe_error(
     return RecipeError(where, f"{message}{shown}", f"Mend this key.{more}")
 
 
-def _way(location: tuple[int | str, ...], tree: Any) -> list[int | str]:
+def _way(location: tuple[int | str, ...], tree: Any, *, missing: bool) -> list[int | str]:
     """The keys of a location without the tags of unions, which stand in no file."""
     way: list[int | str] = []
     node = tree
     for position, part in enumerate(location):
-        if isinstance(node, Mapping):
-            if part not in node and position < len(location) - 1 and way:
-                continue
-            if part not in node and isinstance(way[-1] if way else None, int) and "kind" in node:
-                way.append(part)
-                continue
+        last = position == len(location) - 1
+        if isinstance(node, Mapping) and (part in node or not way or (missing and last)):
             way.append(part)
             node = node.get(part)
-        elif isinstance(node, list | tuple) and isinstance(part, int):
+        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
             way.append(part)
-            node = node[part] if part < len(node) else None
+            node = node[part]
     return way
 
 

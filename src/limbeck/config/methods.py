@@ -6,9 +6,12 @@ and a test runs every entry.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ _HALF_SOFT = [
 ]
 _SAME_TOKENS = "the same token ids in teacher and student"
 _STATES = "hidden states on disk (2 bytes a number; 768 bytes a token and layer at 384 wide)"
-
 
 
 def _soft(divergence: str) -> list[dict[str, Any]]:
@@ -183,7 +185,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         name="minilm",
         summary="The last layer's attention and value relations, then soft labels.",
-        needs="queries, keys and values of one layer on disk, the same token ids, equal head counts",
+        needs=f"queries, keys and values of one layer on disk, {_SAME_TOKENS}, as many heads",
         cost="that disk, a training in two stages",
         choose_when="the student is narrower than the teacher, and layers should not be mapped",
         settings={
@@ -405,6 +407,28 @@ def method_names() -> list[str]:
     return [method.name for method in METHODS]
 
 
-def method_named(name: str) -> Method:
-    """The method of this name."""
-    return next(method for method in METHODS if method.name == name)
+def with_method(tree: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's tree with its method's settings where it says nothing itself.
+
+    Args:
+        tree: Keys of a recipe; a method that is not known changes nothing.
+    """
+    name = tree.get("method", METHODS[0].name)
+    for method in METHODS:
+        if method.name == name:
+            for key, value in method.settings.items():
+                tree = _with_default(tree, key.split("."), copy.deepcopy(value))
+    return tree
+
+
+def _with_default(tree: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]:
+    """A copy of the tree in which the key of that way is set, unless it was."""
+    key, *rest = way
+    here = tree.get(key)
+    if not rest:
+        return {**tree, key: value} if here is None else tree
+    if isinstance(here, BaseModel):
+        here = here.model_dump(by_alias=True, exclude_unset=True)
+    if key in tree and not isinstance(here, dict):
+        return tree
+    return {**tree, key: _with_default(here or {}, rest, value)}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from limbeck.config.methods import method_named, method_names
+from limbeck.config.methods import method_names, with_method
 from limbeck.config.schedule import Strict
 from limbeck.config.shapes import SHAPES
 from limbeck.config.stages import (
@@ -306,13 +306,7 @@ class Recipe(Strict):
     @classmethod
     def _settings_of_the_method(cls, tree: Any) -> Any:
         """Put the method's settings where the user says nothing."""
-        if not isinstance(tree, dict):
-            return tree
-        name = tree.get("method", "logits")
-        if name in method_names():
-            for key, value in method_named(name).settings.items():
-                tree = _with_default(tree, key.split("."), value)
-        return tree
+        return with_method(tree) if isinstance(tree, dict) else tree
 
     @field_validator("method")
     @classmethod
@@ -347,19 +341,6 @@ class Recipe(Strict):
         """The objective's terms: the recipe's own, else those of its method."""
         assert self.objective.terms is not None  # every method sets them
         return self.objective.terms
-
-
-def _with_default(tree: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]:
-    """A copy of the tree in which the key of that way is set, unless it was."""
-    key, *rest = way
-    here = tree.get(key)
-    if not rest:
-        return tree if key in tree and here is not None else {**tree, key: value}
-    if isinstance(here, BaseModel):
-        here = here.model_dump(by_alias=True, exclude_unset=True)
-    if key in tree and not isinstance(here, dict):
-        return tree
-    return {**tree, key: _with_default(here or {}, rest, value)}
 
 
 class TeachRecipe(Strict):

@@ -79,7 +79,9 @@ def _tag(value: Any) -> str:
 
 
 Number = Annotated[
-    Annotated[Finite, Tag("number")] | Annotated[Ramp, Tag("ramp")] | Annotated[Steps, Tag("steps")],
+    Annotated[Finite, Tag("number")]
+    | Annotated[Ramp, Tag("ramp")]
+    | Annotated[Steps, Tag("steps")],
     Discriminator(_tag),
 ]
 """A number, or a schedule of numbers."""

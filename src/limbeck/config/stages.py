@@ -145,9 +145,7 @@ class AugmentConfig(Strict):
         default=0.12,
         description="words: share of the words for each of the three; masked_lm: share replaced.",
     )
-    model: str | None = Field(
-        default=None, description="The masked language model, for masked_lm."
-    )
+    model: str | None = Field(default=None, description="The masked language model, for masked_lm.")
     candidates: PositiveInt = Field(
         default=15, description="masked_lm: words to draw from at each place."
     )

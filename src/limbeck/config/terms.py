@@ -8,12 +8,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from limbeck.config.schedule import Number, Strict, smallest
 
-LayerMap = (
-    dict[int, int]
-    | Literal[
-        "uniform", "uniform_and_embeddings", "skip", "first", "last", "last_alone", "random", "learned"
-    ]
-)  # fmt: skip
+LayerMapRule = Literal[
+    "uniform", "uniform_and_embeddings", "skip", "first", "last", "last_alone", "random", "learned",
+]  # fmt: skip
+LayerMap = dict[int, int] | LayerMapRule
 """Student layers to teacher layers, counted from 1 (0 is the embedding output), or a rule: spread
 evenly, with the embedding output or without the last layer; the teacher's first or last ones; the
 last to the last alone; drawn anew each step; or by optimal transport in each step."""
@@ -51,7 +49,9 @@ class LogitsTerm(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.temperature != "adaptive" and smallest(self.temperature) <= 0:
-            raise ValueError("temperature must be above 0 at every step; 1 leaves logits as they are")
+            raise ValueError(
+                "temperature must be above 0 at every step; use 1 for the models' own probabilities"
+            )
         if self.divergence in ("decoupled", "correlation") and self.examples != "equal":
             raise ValueError(
                 f"examples is {self.examples!r}, but {self.divergence} has no row of its own to "
@@ -73,8 +73,8 @@ class HiddenTerm(Strict):
     )
     layer_map: LayerMap | None = Field(
         default=None,
-        description="Student layers to teacher layers (from 1; 0 is the embedding output), or uniform "
-        "(the default), uniform_and_embeddings, skip (uniform without the last), first, last, "
+        description="Student layers to teacher layers (from 1; 0 is the embedding output), or "
+        "uniform (the default), uniform_and_embeddings, skip (uniform without the last), first, last, "
         "last_alone, random (drawn each step), learned (optimal transport).",
     )
     projection: bool = Field(
@@ -147,13 +147,7 @@ class ExitsTerm(Strict):
 
 
 Term = Annotated[
-    HardTerm
-    | LogitsTerm
-    | HiddenTerm
-    | AttentionTerm
-    | RelationsTerm
-    | SimilarityTerm
-    | ExitsTerm,
+    HardTerm | LogitsTerm | HiddenTerm | AttentionTerm | RelationsTerm | SimilarityTerm | ExitsTerm,
     Field(discriminator="kind"),
 ]
 TERMS = (

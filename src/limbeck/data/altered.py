@@ -64,7 +64,7 @@ def _altered(
         if chance < share:
             continue
         if chance < 2 * share and known:
-            word = generator.choice(known)  # noqa: PLW2901
+            word = generator.choice(known)
         elif chance < 3 * share and waiting is None:
             waiting = word
             continue

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from limbeck.run.material import Datasets
 
 
-def source_of(
-    plan: Plan, run: RunFolder, *, cache: Path, datasets: Datasets | None
-) -> Plan:
+def source_of(plan: Plan, run: RunFolder, *, cache: Path, datasets: Datasets | None) -> Plan:
     """The plan of the last student: its teacher is the last assistant, if there is one.
 
     Assistants that were finished before are not made again.
@@ -36,7 +34,7 @@ def source_of(
         layers = assistant_layers(wanted, above, below, left)
         folder = run.path / "assistants" / str(number)
         if not folder.exists():
-            say(f"assistant {number} of {len(recipe.assistants)}: {layers} layers, taught by {place}")
+            say(f"assistant {number}: {layers} layers, taught by {place}")
             _make(recipe, wanted, layers, place, folder, run, cache, datasets)
         place, above = str(folder), layers
     return make_plan(_taught_by(recipe, place), cache=cache, datasets=datasets)

@@ -140,7 +140,6 @@ class RunFolder:
 
     def _settled(self, recipe: Recipe) -> Recipe:
         stored = self.stored()
-        recipe = recipe.resolved()
         if stored is None:
             return recipe
         old, new = stored.training, recipe.training

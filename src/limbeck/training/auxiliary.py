@@ -44,7 +44,10 @@ def refuse_unprojected(
 
 
 def make_projections(
-    layers: Sequence[int], student_width: Mapping[int, int], teacher_width: int, generator: Generator
+    layers: Sequence[int],
+    student_width: Mapping[int, int],
+    teacher_width: int,
+    generator: Generator,
 ) -> nn.ModuleDict:
     """A learned projection for each layer whose width is not the teacher's.
 

@@ -95,8 +95,6 @@ def _gradient_norms(weighted: Mapping[str, Tensor], module: nn.Module) -> list[f
     for value in weighted.values():
         gradient = None
         if value.requires_grad:
-            (gradient,) = torch.autograd.grad(
-                value, matrix, retain_graph=True, allow_unused=True
-            )
+            (gradient,) = torch.autograd.grad(value, matrix, retain_graph=True, allow_unused=True)
         norms.append(0.0 if gradient is None else float(gradient.float().norm()))
     return norms

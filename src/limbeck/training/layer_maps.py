@@ -68,9 +68,11 @@ def _with_layer_map(term: Term, where: str, depths: Depths) -> Term:
 def _written_out(rule: LayerMap, where: str, depths: Depths) -> LayerMap:
     """The map of a rule; a rule that is another in every step stays as it is."""
     student, teacher = depths.student, depths.teacher
-    if isinstance(rule, dict) or rule == "learned":
+    if isinstance(rule, dict) or rule in ("learned", "random"):
         return rule
-    if student > teacher and rule != "last_alone":
+    if rule == "last_alone":
+        return {student: teacher}
+    if student > teacher:
         raise RecipeError(
             f"{where}.layer_map",
             f"it is {rule}, but the student has {student} layers and the teacher {teacher}",
@@ -82,24 +84,23 @@ def _written_out(rule: LayerMap, where: str, depths: Depths) -> LayerMap:
         case "uniform_and_embeddings":
             return {0: 0} | even_layer_map(student, teacher)
         case "skip":
-            layers = even_layer_map(student, teacher)
-            if student == 1:
-                raise RecipeError(
-                    f"{where}.layer_map",
-                    "it is skip, which leaves the last layer out, but the student has only 1",
-                    "Use uniform, or a student of 2 layers or more.",
-                )
-            return {layer: layers[layer] for layer in list(layers)[:-1]}
+            return _without_last(even_layer_map(student, teacher), where)
         case "first":
             return first_layer_map(student, teacher)
         case "last":
             return last_layer_map(student, teacher)
-        case "last_alone":
-            return {student: teacher}
-        case "random":
-            return rule
         case _:
             assert_never(rule)
+
+
+def _without_last(layer_map: dict[int, int], where: str) -> dict[int, int]:
+    if len(layer_map) == 1:
+        raise RecipeError(
+            f"{where}.layer_map",
+            "it is skip, which leaves the last layer out, but the student has only 1",
+            "Use uniform, or a student of 2 layers or more.",
+        )
+    return {layer: layer_map[layer] for layer in list(layer_map)[:-1]}
 
 
 def _with_exits(term: ExitsTerm, where: str, depths: Depths) -> ExitsTerm:

@@ -266,9 +266,7 @@ def _between(term: Matched, student: int, teacher: int, inputs: Inputs, sides: S
             assert_never(term)
 
 
-def _hidden(
-    term: HiddenTerm, student: int, teacher: int, inputs: Inputs, sides: Sides
-) -> Tensor:
+def _hidden(term: HiddenTerm, student: int, teacher: int, inputs: Inputs, sides: Sides) -> Tensor:
     own, other = Part("hidden", student), Part("hidden", teacher)
     states = inputs.projected.get(own, inputs.student_states[own])
     wanted = inputs.teacher_states[other]
@@ -336,9 +334,7 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
         case LogitsTerm() | SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
-            return (
-                part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens
-            )
+            return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens
         case AttentionTerm():
             if term.distance == "score_mse":
                 return part.pairs / whole.pairs

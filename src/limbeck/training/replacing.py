@@ -40,9 +40,7 @@ class Replacing:
                 return forward(hidden_states, *inputs, **named)
             result = hidden_states
             for layer in group:
-                result = layer(
-                    result[0] if isinstance(result, tuple) else result, *inputs, **named
-                )
+                result = layer(result[0] if isinstance(result, tuple) else result, *inputs, **named)
             return result
 
         return chosen

@@ -12,8 +12,8 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.config.schedule import largest, number_at
 from limbeck.config.terms import LogitsTerm, Term
 from limbeck.data.batches import Batch
-from limbeck.teacher.parts import Part
 from limbeck.teacher.load import Checkpoint
+from limbeck.teacher.parts import Part
 from limbeck.training.balance import Balance
 from limbeck.training.choice import Machine
 from limbeck.training.joint import Said, make_joint, sides_of
@@ -74,7 +74,9 @@ class Stepper:
         self.balance = Balance(balance, [term_name(term) for term in self.terms])
         self.computing_s = 0.0
 
-    def take(self, rows: np.ndarray, number: int, rate: float, *, share: float) -> dict[str, Tensor]:
+    def take(
+        self, rows: np.ndarray, number: int, rate: float, *, share: float
+    ) -> dict[str, Tensor]:
         """One optimizer step over a batch; the unweighted value of every term.
 
         Args:
