@@ -10,16 +10,19 @@ from limbeck.config.terms import Term
 from limbeck.data.encode import Encoded, encode
 from limbeck.errors import RecipeError
 from limbeck.files import free_mb
-from limbeck.knowledge.record import knowledge_mb
-from limbeck.knowledge.store import Identity, Kind
+from limbeck.knowledge.size import kind_for, knowledge_mb
+from limbeck.knowledge.store import Kind
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.teacher.attention import check_parts
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
 from limbeck.training.loop import planned_steps
-from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
+from limbeck.training.losses import needs_teacher, student_parts, teacher_parts, with_layer_maps
+
+_TERMS = "objective.terms"
 
 
 @dataclass(frozen=True)
@@ -74,26 +77,25 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     terms = with_layer_maps(recipe.terms, layer_count(early.config), layer_count(teacher.config))
-    kind = Kind(hidden=teacher_layers_of(terms), precision=recipe.knowledge.precision)
+    check_parts(early.config, early.checkpoint.family, student_parts(terms), where=_TERMS)
+    check_parts(teacher.config, teacher.family, teacher_parts(terms), where=_TERMS)
+    kind = kind_for(
+        teacher_parts(terms), teacher, recipe.knowledge, precision=recipe.knowledge.precision
+    )
     material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
     _refuse_lessonless(terms, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.hidden))
+    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
         student = plan_student(recipe.student, teacher, len(trimmed.kept))
     _refuse_other_tokens(student, terms, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
     student_counts = count_parameters(student.config, student.checkpoint)
-    identity = Identity(
-        "", "", max_tokens, kind, len(material.train.texts), recipe.knowledge.shard_rows
-    )
-    need = knowledge_mb(
-        identity, len(material.names), int(encoded.offsets[-1]), teacher.config.hidden_size
-    )
+    need = knowledge_mb(kind, teacher.config, len(material.names), encoded.lengths)
     recorded = needs_teacher(terms) and recipe.knowledge.source == "recorded"
     return Plan(
         recipe=recipe,
@@ -184,7 +186,7 @@ def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
 
 
 def _refuse_other_tokens(student: StudentPlan, terms: tuple[Term, ...], recipe: Recipe) -> None:
-    if student.init != "checkpoint" or not teacher_layers_of(terms):
+    if student.init != "checkpoint" or not teacher_parts(terms):
         return
     raise RecipeError(
         "objective.terms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,19 @@ from limbeck.data.read import read_rows
 from limbeck.data.texts import gather
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
-from limbeck.knowledge.record import choose_precision, record
+from limbeck.knowledge.precision import choose_precision
+from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
+from limbeck.knowledge.size import kind_for
 from limbeck.knowledge.store import Kind
 from limbeck.machine import cores_or, threads
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
+from limbeck.teacher.attention import check_parts
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.label_order import check_label_order
 from limbeck.teacher.load import check_single_label, fingerprint, load_classifier, look_at
-from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
+from limbeck.training.losses import needs_teacher, teacher_parts, with_layer_maps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,7 +75,7 @@ def load_teacher(plan: Plan) -> Teacher:
         plan.recipe.knowledge,
         teacher_fingerprint=stamp,
     )
-    return Teacher(model, stamp, Kind(hidden=plan.kind.hidden, precision=precision))
+    return Teacher(model, stamp, replace(plan.kind, precision=precision))
 
 
 def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
@@ -151,6 +154,8 @@ def record_texts(recipe: Recipe) -> Path:
     layers = layer_count(teacher.config)
     student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     terms = with_layer_maps(recipe.terms, layer_count(student.config), layers)
+    parts = teacher_parts(terms)
+    check_parts(teacher.config, teacher.family, parts, where="objective.terms")
     with threads(cores_or(recipe.training.threads)):
         model = load_classifier(teacher, attention="sdpa")
         stamp = fingerprint(model, teacher.backend)
@@ -163,7 +168,7 @@ def record_texts(recipe: Recipe) -> Path:
             texts,
             encoded,
             teacher_fingerprint=stamp,
-            kind=Kind(hidden=teacher_layers_of(terms), precision=precision),
+            kind=kind_for(parts, teacher, recipe.knowledge, precision=precision),
             settings=recipe.knowledge,
         )
     return answers.place

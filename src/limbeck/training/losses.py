@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
@@ -19,6 +19,7 @@ from limbeck.objective import (
     logit_reverse_kl,
     soft_cross_entropy,
 )
+from limbeck.teacher.parts import Part, hidden_parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,20 +40,20 @@ class Inputs:
 
     Attributes:
         student_logits: [batch, classes].
-        student_hidden: Student layer to hidden states [batch, tokens, hidden], projected to the
-            teacher's width where widths differ.
+        student_states: What `student_parts` names; hidden states are projected to the teacher's
+            width where widths differ.
         labels: [batch], -100 where unlabelled.
         attention_mask: [batch, tokens].
         teacher_logits: [batch, classes], or None where no term needs them.
-        teacher_hidden: Teacher layer to hidden states [batch, tokens, hidden].
+        teacher_states: What `teacher_parts` names.
     """
 
     student_logits: Tensor
-    student_hidden: Mapping[int, Tensor]
+    student_states: Mapping[Part, Tensor]
     labels: Tensor
     attention_mask: Tensor
     teacher_logits: Tensor | None
-    teacher_hidden: Mapping[int, Tensor]
+    teacher_states: Mapping[Part, Tensor]
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def term_value(term: Term, inputs: Inputs) -> Tensor:
             distance = DISTANCES[term.distance]
             values = [
                 distance(
-                    inputs.student_hidden[student_layer],
-                    inputs.teacher_hidden[teacher_layer],
+                    inputs.student_states[Part("hidden", student_layer)],
+                    inputs.teacher_states[Part("hidden", teacher_layer)],
                     attention_mask=inputs.attention_mask,
                 )
                 for student_layer, teacher_layer in term.layer_map.items()
@@ -155,16 +156,22 @@ def needs_teacher(terms: Sequence[Term]) -> bool:
     return any(not isinstance(term, HardTerm) for term in terms)
 
 
-def student_layers_of(terms: Sequence[Term]) -> tuple[int, ...]:
-    """The student layers whose hidden states the terms need, rising."""
-    maps = [term.layer_map or {} for term in terms if isinstance(term, HiddenTerm)]
-    return tuple(sorted({layer for one in maps for layer in one}))
+def student_parts(terms: Sequence[Term]) -> tuple[Part, ...]:
+    """What the terms look at of the student's computation, rising."""
+    return _parts(layer for one in _layer_maps(terms) for layer in one)
 
 
-def teacher_layers_of(terms: Sequence[Term]) -> tuple[int, ...]:
-    """The teacher layers whose hidden states the terms need, rising."""
-    maps = [term.layer_map or {} for term in terms if isinstance(term, HiddenTerm)]
-    return tuple(sorted({layer for one in maps for layer in one.values()}))
+def teacher_parts(terms: Sequence[Term]) -> tuple[Part, ...]:
+    """What the terms look at of the teacher's computation, rising."""
+    return _parts(layer for one in _layer_maps(terms) for layer in one.values())
+
+
+def _layer_maps(terms: Sequence[Term]) -> list[dict[int, int]]:
+    return [term.layer_map or {} for term in terms if isinstance(term, HiddenTerm)]
+
+
+def _parts(layers: Iterable[int]) -> tuple[Part, ...]:
+    return hidden_parts(sorted(set(layers)))
 
 
 def make_projections(
@@ -174,7 +181,7 @@ def make_projections(
     import torch
     from torch import nn
 
-    layers = student_layers_of(terms)
+    layers = [part.layer for part in student_parts(terms) if part.what == "hidden"]
     if not layers or student_hidden == teacher_hidden:
         return None
     generator = torch.Generator().manual_seed(seed)

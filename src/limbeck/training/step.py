@@ -14,6 +14,7 @@ from limbeck.data.batches import Batch
 from limbeck.teacher.ask import ask
 from limbeck.teacher.family import Family
 from limbeck.teacher.load import Checkpoint
+from limbeck.teacher.parts import Part
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Lessons
 from limbeck.training.losses import (
@@ -21,8 +22,8 @@ from limbeck.training.losses import (
     Inputs,
     make_projections,
     share,
-    student_layers_of,
-    teacher_layers_of,
+    student_parts,
+    teacher_parts,
     term_name,
     term_value,
 )
@@ -62,13 +63,12 @@ class Stepper:
         self._machine, self._accelerator = machine, accelerator
         self._accumulate = config.accumulate
         self.terms = [term for term in terms if term.weight > 0]
-        self._teacher_layers = teacher_layers_of(self.terms)
-        layers = student_layers_of(self.terms)
+        self._teacher_parts = teacher_parts(self.terms)
         projections = make_projections(
             self.terms, model.config.hidden_size, lessons.teacher_hidden, seed=seed
         )
         self._module: nn.Module = accelerator.prepare(
-            _joint(model, projections, checkpoint.family, layers)
+            _joint(model, projections, checkpoint.family, student_parts(self.terms))
         )
         self.joint: nn.Module = accelerator.unwrap_model(self._module)
         alone = accelerator.num_processes == 1
@@ -119,9 +119,9 @@ class Stepper:
         with torch.autocast(
             device.type, torch.bfloat16, enabled=self._machine.precision == "bfloat16"
         ):
-            logits, hidden = self._module(batch)
+            logits, states = self._module(batch)
         self.computing_s += time.perf_counter() - start
-        inputs = self._inputs(batch, logits, hidden)
+        inputs = self._inputs(batch, logits, states)
         start = time.perf_counter()
         loss = torch.zeros((), device=device)
         for term in self.terms:
@@ -137,28 +137,28 @@ class Stepper:
         self.optimizer.collect()
         self.computing_s += time.perf_counter() - start
 
-    def _inputs(self, batch: Batch, logits: Tensor, hidden: dict[int, Tensor]) -> Inputs:
+    def _inputs(self, batch: Batch, logits: Tensor, states: dict[Part, Tensor]) -> Inputs:
         """What the terms look at; the teacher's side is on its way to the device."""
         import torch
 
         answers, rows = self._lessons.answers, batch.rows
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
         teacher_logits = None
-        teacher_hidden: dict[int, Tensor] = {}
+        teacher_states: dict[Part, Tensor] = {}
         if answers is not None:
             if any(term.kind == "logits" for term in self.terms):
                 teacher_logits = self._moved(answers.logits(rows))
-            teacher_hidden = {
-                layer: self._moved(answers.hidden(layer, rows, width=width, left=left))
-                for layer in self._teacher_layers
+            teacher_states = {
+                part: self._moved(answers.states(part, rows, width=width, left=left))
+                for part in self._teacher_parts
             }
         return Inputs(
             student_logits=logits.float(),
-            student_hidden={layer: state.float() for layer, state in hidden.items()},
+            student_states={part: state.float() for part, state in states.items()},
             labels=self._moved(torch.from_numpy(self._lessons.labels[rows])),
             attention_mask=self._moved(batch.attention_mask),
             teacher_logits=teacher_logits,
-            teacher_hidden=teacher_hidden,
+            teacher_states=teacher_states,
         )
 
     def _moved(self, tensor: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Stepper:
 
 
 def _joint(
-    model: PreTrainedModel, projections: nn.ModuleDict | None, family: Family, layers: Sequence[int]
+    model: PreTrainedModel, projections: nn.ModuleDict | None, family: Family, parts: Sequence[Part]
 ) -> nn.Module:
     """Student and projections as one module, so that one wrapper averages all gradients."""
     from torch import nn
@@ -181,12 +181,16 @@ def _joint(
             self.model = model
             self.projections = projections
 
-        def forward(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
-            answer = ask(self.model, batch, family, layers)
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[Part, Tensor]]:
+            answer = ask(self.model, batch, family, parts)
             if self.projections is None:
-                return answer.logits, answer.hidden
-            hidden = {n: self.projections[str(n)](state) for n, state in answer.hidden.items()}
-            return answer.logits, hidden
+                return answer.logits, answer.states
+            projected = {
+                part: self.projections[str(part.layer)](state)
+                for part, state in answer.states.items()
+                if part.what == "hidden"
+            }
+            return answer.logits, answer.states | projected
 
     return Joint()
 
