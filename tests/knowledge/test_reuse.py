@@ -15,6 +15,7 @@ from limbeck.knowledge import record as recording
 from limbeck.knowledge.record import record
 from limbeck.knowledge.store import Kind
 from limbeck.teacher.load import fingerprint, load_classifier, look_at
+from limbeck.teacher.parts import Part, hidden_parts
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def ask(random_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             rows,
             ids,
             teacher_fingerprint=fingerprint(model, checkpoint.backend),
-            kind=kind or Kind(hidden=(2,)),
+            kind=kind or Kind(hidden_parts((2,))),
             settings=KnowledgeConfig(folder=str(tmp_path), shard_rows=4),
         )
         return answers, sum(asked)
@@ -60,8 +61,8 @@ def test_texts_that_were_answered_are_not_asked_again(ask: Any) -> None:
     assert count == 2
     np.testing.assert_array_equal(more.all_logits()[1:7], first.all_logits()[::-1])
     for row in range(6):
-        left = first.hidden(2, np.array([row]), width=16, left=False)
-        right = more.hidden(2, np.array([6 - row]), width=16, left=False)
+        left = first.states(Part("hidden", 2), np.array([row]), width=16, left=False)
+        right = more.states(Part("hidden", 2), np.array([6 - row]), width=16, left=False)
         np.testing.assert_array_equal(left.numpy(), right.numpy())
 
 
@@ -78,8 +79,8 @@ def test_a_repeated_text_is_asked_once(ask: Any) -> None:
 def test_other_knowledge_is_asked_for(ask: Any) -> None:
     """Logits of another precision, or without the states that are needed, are no answer."""
     ask(TEXTS)
-    assert ask(TEXTS, name="two", kind=Kind(hidden=(2, 4)))[1] == 6
-    assert ask(TEXTS, name="three", kind=Kind(hidden=(2,), precision="bfloat16"))[1] == 6
+    assert ask(TEXTS, name="two", kind=Kind(hidden_parts((2, 4))))[1] == 6
+    assert ask(TEXTS, name="three", kind=Kind(hidden_parts((2,)), "bfloat16"))[1] == 6
 
 
 def test_a_damaged_neighbour_costs_only_its_own_answers(ask: Any, tmp_path: Path) -> None:

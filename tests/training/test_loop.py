@@ -19,6 +19,7 @@ from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import load_classifier, look_at
+from limbeck.teacher.parts import hidden_parts
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log, read_log
@@ -51,7 +52,7 @@ def school(random_teacher: Path) -> dict[str, Any]:
     labels[::3] = -100
     exam = _encoded(16, 2, checkpoint.config.vocab_size)
     terms = with_layer_maps(TERMS, 2, 4)
-    kind = Kind(hidden=(2, 4))
+    kind = Kind(parts=hidden_parts((2, 4)))
 
     def lessons(answers: Any = None) -> Lessons:
         live = LiveTeacher(teacher, checkpoint, encoded, kind)
@@ -176,8 +177,8 @@ class _BrokenAnswers:
         logits[torch.from_numpy(rows == 5)] = torch.nan
         return logits
 
-    def hidden(self, *args: Any, **settings: Any) -> Any:
-        return self._answers.hidden(*args, **settings)
+    def states(self, *args: Any, **settings: Any) -> Any:
+        return self._answers.states(*args, **settings)
 
 
 def test_refuses_to_train_on_nan(school: dict[str, Any], tmp_path: Path) -> None:

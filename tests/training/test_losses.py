@@ -8,12 +8,14 @@ import torch
 
 from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
 from limbeck.errors import RecipeError
+from limbeck.teacher.parts import hidden_parts
 from limbeck.training.losses import (
     Counted,
     Inputs,
     make_projections,
     share,
-    teacher_layers_of,
+    student_parts,
+    teacher_parts,
     term_value,
     with_layer_maps,
 )
@@ -24,7 +26,8 @@ def test_layers_are_matched_evenly_by_default() -> None:
     (term,) = with_layer_maps((HiddenTerm(),), 3, 12)
     assert isinstance(term, HiddenTerm)
     assert term.layer_map == {1: 4, 2: 8, 3: 12}
-    assert teacher_layers_of((term,)) == (4, 8, 12)
+    assert student_parts((term,)) == hidden_parts((1, 2, 3))
+    assert teacher_parts((term,)) == hidden_parts((4, 8, 12))
 
 
 @pytest.mark.parametrize("layer_map", [{3: 14}, {4: 1}, {-1: 2}])
@@ -53,11 +56,11 @@ def _inputs() -> Inputs:
 
     return Inputs(
         student_logits=random(4, 3),
-        student_hidden={1: random(4, 5, 6), 2: random(4, 5, 6)},
+        student_states={part: random(4, 5, 6) for part in hidden_parts((1, 2))},
         labels=torch.tensor([0, 2, -100, 1]),
         attention_mask=torch.tensor([[1, 1, 1, 0, 0]] * 4),
         teacher_logits=random(4, 3),
-        teacher_hidden={2: random(4, 5, 6), 4: random(4, 5, 6)},
+        teacher_states={part: random(4, 5, 6) for part in hidden_parts((2, 4))},
     )
 
 
@@ -88,8 +91,10 @@ def test_matched_layers_are_averaged() -> None:
     """A sum would make the term's weight depend on the number of layers."""
     inputs = _inputs()
     term = HiddenTerm(distance="mse", layer_map={1: 2, 2: 4})
-    pairs = [(inputs.student_hidden[s], inputs.teacher_hidden[t]) for s, t in ((1, 2), (2, 4))]
-    expected = np.mean([((a - b)[:, :3] ** 2).mean().item() for a, b in pairs])
+    students, teachers = inputs.student_states.values(), inputs.teacher_states.values()
+    expected = np.mean(
+        [((a - b)[:, :3] ** 2).mean().item() for a, b in zip(students, teachers, strict=True)]
+    )
     assert float(term_value(term, inputs)) == pytest.approx(expected, rel=1e-5)
 
 

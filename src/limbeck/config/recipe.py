@@ -106,6 +106,11 @@ class KnowledgeConfig(Strict):
     teacher_learning_rate: PositiveFloat = Field(
         default=1e-5, description="Of the teacher, where it is trained along."
     )
+    states: Literal["float16", "int8"] = Field(
+        default="float16",
+        description="How the teacher's vectors (hidden states, queries, keys, values) are kept. "
+        "int8 halves the disk; the error is measured and stands in the manifest.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Arithmetic of the recording. auto takes bfloat16 where it is faster here and "

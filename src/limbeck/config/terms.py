@@ -74,8 +74,8 @@ class HiddenTerm(Strict):
     layer_map: LayerMap | None = Field(
         default=None,
         description="Student layers to teacher layers (from 1; 0 is the embedding output), or "
-        "uniform (the default), uniform_and_embeddings, skip (uniform without the last), first, last, "
-        "last_alone, random (drawn each step), learned (optimal transport).",
+        "uniform (the default), uniform_and_embeddings, skip (uniform without the last), first, "
+        "last, last_alone, random (drawn each step), learned (optimal transport).",
     )
     projection: bool = Field(
         default=True, description="Where widths differ, learn a map to the teacher's."

@@ -7,8 +7,7 @@ labels were dropped. Their answers are copied from any store of the same teacher
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from limbeck.data.texts import Texts
 from limbeck.files import read_json
+from limbeck.knowledge.columns import column_row
 from limbeck.knowledge.store import Identity, Kind, Store
 
 TEXT_COLUMN = "text_hash"
@@ -71,14 +71,14 @@ class Earlier:
         self._parts = [(self._hashes, self._homes, self._rows)]
 
     def fill(
-        self, hashes: np.ndarray, logits: np.ndarray, states: dict[int, list[np.ndarray]]
+        self, hashes: np.ndarray, logits: np.ndarray, columns: dict[str, list[np.ndarray]]
     ) -> np.ndarray:
-        """Put what is known into `logits` and `states`; the places of what is not.
+        """Put what is known into `logits` and `columns`; the places of what is not.
 
         Args:
             hashes: Of the texts [rows].
             logits: To fill [rows, classes].
-            states: Layer to one flat array a row, to fill.
+            columns: Of the parts, by name: one flat array a row, to fill.
         """
         if not len(self._hashes):
             return np.arange(len(hashes))
@@ -88,8 +88,8 @@ class Earlier:
             table = self._tables[int(self._homes[found[place]])]
             row = int(self._rows[found[place]])
             logits[place] = table.column("logits")[row].values.to_numpy()
-            for layer, values in states.items():
-                values[place] = table.column(f"hidden_{layer}")[row].values.to_numpy()
+            for name, values in columns.items():
+                values[place] = column_row(table.column(name), row)
         self.reused += int(known.sum())
         return np.flatnonzero(~known)
 
@@ -100,12 +100,11 @@ def _relatives(folder: Path, identity: Identity) -> list[Store]:
     for manifest in sorted(folder.glob("*/manifest.json")):
         try:
             content = read_json(manifest)
-            kind = Kind(
-                hidden=tuple(content["kind"]["hidden"]), precision=content["kind"]["precision"]
+            names = {field.name for field in fields(identity)} - {"kind"}
+            other = Identity(
+                kind=Kind.of(content["kind"]), **{name: content[name] for name in names}
             )
-            names = set(asdict(identity)) - {"kind"}
-            other = Identity(kind=kind, **{name: content[name] for name in names})
-        except (json.JSONDecodeError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError):
             continue  # a damaged neighbour costs its reuse, not this recording
         same = (other.teacher, other.kind, other.max_tokens) == (
             identity.teacher, identity.kind, identity.max_tokens,

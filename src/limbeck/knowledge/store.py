@@ -2,8 +2,8 @@
 
 ``knowledge/<address>/manifest.json`` lists the shards; a shard is an Arrow IPC file that
 ``datasets``, ``pyarrow`` and ``pandas.read_feather`` open without limbeck. Columns: ``id`` (the
-row's id), ``text_hash`` (of the exact text, 64 bits), ``logits`` (float32, one a class) and
-``hidden_<layer>`` (float16, tokens times hidden numbers, token after token).
+row's id), ``text_hash`` (of the exact text, 64 bits), ``logits`` (float32, one a class) and those
+of `rounding.columns_of` for every part that is kept.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import pyarrow as pa
 from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json, whole_file, write_json
 from limbeck.progress import say
+from limbeck.teacher.parts import Part, in_words
 
-VERSION = 2
+VERSION = 3
 _ENTRY: dict[str, type] = {"shard": int, "file": str, "rows": int, "bytes": int, "sha256": str}
 
 
@@ -29,17 +30,29 @@ class Kind:
     """What is recorded.
 
     Attributes:
-        hidden: Layers whose hidden states are kept besides the logits.
+        parts: What is kept of the teacher's computation besides the logits, rising.
         precision: Arithmetic of the teacher's pass, float32 or bfloat16.
+        states: How vectors are kept, float16 or int8; distributions are float16 always.
     """
 
-    hidden: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
     precision: str = "float32"
+    states: str = "float16"
 
     def in_words(self) -> str:
-        """``logits and hidden states of layers 2, 4, asked in float32``."""
-        states = f" and hidden states of layers {', '.join(map(str, self.hidden))}"
-        return f"logits{states if self.hidden else ''}, asked in {self.precision}"
+        """``logits; hidden states of layers 2, 4 in int8; asked in float32``."""
+        kept = f"; {in_words(self.parts)} in {self.states}" if self.parts else ""
+        return f"logits{kept}; asked in {self.precision}"
+
+    def content(self) -> dict[str, Any]:
+        """As JSON, parts by name."""
+        return {**asdict(self), "parts": [part.name for part in self.parts]}
+
+    @staticmethod
+    def of(content: dict[str, Any]) -> Kind:
+        """What `content` made, from JSON."""
+        parts = tuple(Part.named(name) for name in content["parts"])
+        return Kind(parts, str(content["precision"]), str(content["states"]))
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,12 @@ class Identity:
     @property
     def address(self) -> str:
         """The folder's name: a hash of this identity."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": VERSION, **self.content()}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def content(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "kind": self.kind.content()}
 
     @property
     def shards(self) -> int:
@@ -139,7 +156,7 @@ class Store:
             self.place / "manifest.json",
             {
                 "version": VERSION,
-                **asdict(self.identity),
+                **self.identity.content(),
                 "complete": len(self._shards) == self.identity.shards,
                 "shards": [self._shards[shard] for shard in sorted(self._shards)],
             },

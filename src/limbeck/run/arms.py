@@ -15,14 +15,16 @@ from limbeck.files import size_mb, whole_folder
 from limbeck.knowledge.answers import Answers
 from limbeck.progress import say
 from limbeck.run.folder import RunFolder
+from limbeck.run.objective import stage_training
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.recording import Teacher
+from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.teacher.load import quiet_transformers, set_class_names
 from limbeck.training.choice import Machine
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
 
@@ -78,24 +80,30 @@ def train_arm(
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
     train_split, validation = plan.material.train, plan.material.validation
+    lessons = Lessons(
+        encoded=student_encoding(plan, "train", cache=cache),
+        labels=train_split.labels,
+        answers=answers,
+        teacher=teacher_side(plan.teacher.config),
+        ids=train_split.texts.table.column("id"),
+    )
+    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)
+    if name != "control":
+        room = Classroom(plan, teacher, lessons, exam, machine, run, name)
+        train_stages(built.model, room)
     outcome = train(
         built.model,
         plan.student.checkpoint,
         terms,
-        Lessons(
-            encoded=student_encoding(plan, "train", cache=cache),
-            labels=train_split.labels,
-            answers=answers,
-            teacher_hidden=plan.teacher.config.hidden_size,
-            ids=train_split.texts.table.column("id"),
-        ),
-        Exam(student_encoding(plan, "validation", cache=cache), validation.labels),
+        lessons,
+        exam,
         config=_control_training(plan) if name == "control" else plan.recipe.training,
         machine=machine,
         seed=plan.recipe.seed,
         folder=run.checkpoints / name,
         log=Log(run.log, name),
         name="distilling" if name == "student" else f"training the {name} arm",
+        balance="none" if name == "control" else plan.recipe.objective.balance,
     )
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
     return Arm(built.model.cpu(), tokenizer, outcome, built.notes)
@@ -105,7 +113,9 @@ def _control_training(plan: Plan) -> TrainingConfig:
     """The loop's settings for the control arm: as many steps as the student takes."""
     config = plan.recipe.training
     labelled = plan.material.counts["train_rows_labelled"]
-    steps_like_the_student = round(config.epochs * len(plan.material.train.texts) / labelled)
+    stages = [stage_training(stage, config).epochs for stage in plan.stages]
+    passes = config.epochs + sum(stages)
+    steps_like_the_student = round(passes * len(plan.material.train.texts) / labelled)
     epochs = plan.recipe.evaluation.control_epochs or min(
         max(config.epochs, steps_like_the_student), max(config.epochs, _CONTROL_EPOCHS)
     )

@@ -210,8 +210,6 @@ def _altered(texts: Texts, data: DataConfig, seed: int) -> Texts | None:
     wanted = data.augment
     if not wanted.copies:
         return None
-    if wanted.how == "masked_lm":
-        return replaced_by_model(texts, wanted, max_tokens=data.max_tokens, seed=seed)
     return altered_copies(texts, copies=wanted.copies, share=wanted.share, seed=seed)
 
 

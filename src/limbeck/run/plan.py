@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from limbeck.config.recipe import Recipe
-from limbeck.config.terms import Term
-from limbeck.data.encode import Encoded, encode
-from limbeck.errors import RecipeError
+from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.config.stages import Stage
+from limbeck.config.terms import HiddenTerm, Term
+from limbeck.data.encode import Encoded, encode, tokenizer_bytes
+from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
-from limbeck.knowledge.record import knowledge_mb
-from limbeck.knowledge.store import Identity, Kind
+from limbeck.knowledge.size import kind_for, knowledge_mb
+from limbeck.knowledge.store import Kind
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
 from limbeck.training.loop import planned_steps
-from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Plan:
         encoded: The training texts under the teacher's tokenizer.
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
+        others: More teachers, beside the first.
         terms: The objective with its layer maps.
+        stages: The trainings before it, with theirs.
+        needs_teacher: Whether any of them looks at the teacher.
         kind: What to record of the teacher.
         teacher_counts: The teacher's parameters.
         student_counts: The student's.
@@ -50,7 +55,10 @@ class Plan:
     encoded: Encoded
     student: StudentPlan
     trimmed: Trimmed | None
+    others: tuple[Checkpoint, ...]
     terms: tuple[Term, ...]
+    stages: tuple[Stage, ...]
+    needs_teacher: bool
     kind: Kind
     teacher_counts: Counts
     student_counts: Counts
@@ -73,28 +81,28 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
-    terms = with_layer_maps(recipe.terms, layer_count(early.config), layer_count(teacher.config))
-    kind = Kind(hidden=teacher_layers_of(terms), precision=recipe.knowledge.precision)
+    objective = plan_objective(recipe, early, teacher)
+    others = tuple(_look_at_another(path, teacher) for path in recipe.ensemble.teachers)
+    kind = kind_for(
+        objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
+    )
     material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
-    _refuse_lessonless(terms, material)
+    _refuse_lessonless(objective, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.hidden))
+    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
         student = plan_student(recipe.student, teacher, len(trimmed.kept))
-    _refuse_other_tokens(student, terms, recipe)
+    _refuse_other_tokens(student, teacher, objective, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
     student_counts = count_parameters(student.config, student.checkpoint)
-    identity = Identity(
-        "", "", max_tokens, kind, len(material.train.texts), recipe.knowledge.shard_rows
-    )
-    need = knowledge_mb(
-        identity, len(material.names), int(encoded.offsets[-1]), teacher.config.hidden_size
-    )
-    recorded = needs_teacher(terms) and recipe.knowledge.source == "recorded"
+    need = knowledge_mb(kind, teacher.config, len(material.names), encoded.lengths)
+    logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
+    need += len(others) * knowledge_mb(logits, teacher.config, len(material.names), encoded.lengths)
+    recorded = objective.needs_teacher and recipe.knowledge.source == "recorded"
     return Plan(
         recipe=recipe,
         teacher=teacher,
@@ -103,11 +111,14 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         encoded=encoded,
         student=student,
         trimmed=trimmed,
-        terms=terms,
+        others=others,
+        terms=objective.terms,
+        stages=objective.stages,
+        needs_teacher=objective.needs_teacher,
         kind=kind,
         teacher_counts=teacher_counts,
         student_counts=student_counts,
-        steps=planned_steps(encoded.lengths, recipe.training, recipe.seed),
+        steps=_steps(encoded, recipe, objective),
         knowledge_mb=need if recorded else 0.0,
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2,
     )
@@ -118,6 +129,8 @@ def describe(plan: Plan) -> list[str]:
     teacher, student = plan.teacher_counts, plan.student_counts
     counts = plan.material.counts
     layers = layer_count(plan.student.config)
+    training = plan.recipe.training
+    epochs = training.epochs + sum(stage.epochs or training.epochs for stage in plan.stages)
     lines = [
         f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
         f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
@@ -141,8 +154,9 @@ def describe(plan: Plan) -> list[str]:
         + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
         f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
         f"cut at {plan.max_tokens} tokens",
-        f"terms     {'; '.join(_term_line(term) for term in plan.terms)}",
-        f"training  {plan.steps:,} steps in {plan.recipe.training.epochs} epochs"
+        *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
+        f"terms     {_terms_line(plan.terms)}",
+        f"training  {plan.steps:,} steps in {epochs} epochs"
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
         f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
@@ -151,10 +165,16 @@ def describe(plan: Plan) -> list[str]:
     return lines
 
 
+def _terms_line(terms: Sequence[Term]) -> str:
+    return "; ".join(map(_term_line, terms))
+
+
 def _term_line(term: Term) -> str:
     settings = term.model_dump(exclude={"kind", "weight"}, exclude_none=True)
     inside = ", ".join(f"{key}={value}" for key, value in settings.items())
-    return f"{term.weight:g} x {term.kind}" + (f" ({inside})" if inside else "")
+    weight = term.weight
+    shown = f"{weight:g}" if isinstance(weight, float | int) else f"({weight!r})"
+    return f"{shown} x {term.kind}" + (f" ({inside})" if inside else "")
 
 
 def _trim(
@@ -173,8 +193,37 @@ def _trim(
     return trimmed
 
 
-def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
-    if needs_teacher(terms) or material.has_labels:
+def _steps(encoded: Encoded, recipe: Recipe, objective: Objective) -> int:
+    """Optimizer steps of all trainings of the student."""
+    trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
+    return sum(
+        planned_steps(encoded.lengths, training, recipe.seed)
+        for training in [*trainings, recipe.training]
+    )
+
+
+def _look_at_another(path: str, first: Checkpoint) -> Checkpoint:
+    """One more teacher, checked against the first.
+
+    Raises:
+        TeacherError: If it knows other labels.
+    """
+    other = look_at(TeacherConfig(path=path))
+    check_single_label(other)
+    if sorted(other.labels) != sorted(first.labels):
+        odd = sorted(set(other.labels) ^ set(first.labels))
+        raise TeacherError(
+            path,
+            f"its labels are not those of {first.path}: {', '.join(odd[:6])} are known to one of "
+            "them alone",
+            "Mix teachers of the same labels (their order may differ), or rename labels in "
+            "config.json (id2label, label2id) where they mean the same.",
+        )
+    return other
+
+
+def _refuse_lessonless(objective: Objective, material: Material) -> None:
+    if objective.needs_teacher or material.has_labels:
         return
     raise RecipeError(
         "data.train",
@@ -183,14 +232,23 @@ def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
     )
 
 
-def _refuse_other_tokens(student: StudentPlan, terms: tuple[Term, ...], recipe: Recipe) -> None:
-    if student.init != "checkpoint" or not teacher_layers_of(terms):
+def _refuse_other_tokens(
+    student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
+) -> None:
+    tokenwise = any(part.what != "hidden" for part in objective.parts) or any(
+        isinstance(term, HiddenTerm)
+        for one in (objective.terms, *(stage.terms for stage in objective.stages))
+        for term in one
+    )
+    if student.init != "checkpoint" or not tokenwise:
+        return
+    if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
         return
     raise RecipeError(
         "objective.terms",
-        f"a hidden term matches states token by token, but the student from "
-        f"{recipe.student.checkpoint} may have other tokens than the teacher",
-        "Use the terms hard and logits with student.checkpoint.",
+        f"a term matches states token by token, but the student from "
+        f"{recipe.student.checkpoint} has another tokenizer than the teacher",
+        "Use the terms hard, logits and similarity with this student.checkpoint.",
     )
 
 

@@ -12,6 +12,7 @@ from limbeck.config.schedule import number_at
 from limbeck.config.stages import Stage
 from limbeck.config.terms import ExitsTerm, HardTerm, LogitsTerm, Term
 from limbeck.run.folder import RunFolder
+from limbeck.run.objective import stage_training
 from limbeck.run.plan import Plan
 from limbeck.run.recording import Teacher
 from limbeck.teacher.family import embedding_module, layer_count, layer_modules
@@ -54,16 +55,6 @@ def train_stages(model: PreTrainedModel, room: Classroom) -> list[Outcome]:
         else:
             outcomes.append(_take(model, stage.terms, stage, room))
     return outcomes
-
-
-def stage_training(stage: Stage, training: TrainingConfig) -> TrainingConfig:
-    """The loop's settings for a stage."""
-    return training.model_copy(
-        update={
-            "epochs": stage.epochs or training.epochs,
-            "learning_rate": stage.learning_rate or training.learning_rate,
-        }
-    )
 
 
 def _take(

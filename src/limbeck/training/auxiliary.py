@@ -44,26 +44,22 @@ def refuse_unprojected(
 
 
 def make_projections(
-    layers: Sequence[int],
-    student_width: Mapping[int, int],
-    teacher_width: int,
-    generator: Generator,
+    student_width: Mapping[int, int], teacher_width: Mapping[int, int], generator: Generator
 ) -> nn.ModuleDict:
     """A learned projection for each layer whose width is not the teacher's.
 
     Args:
-        layers: Student layers, 0 the embedding output.
-        student_width: Of each of them.
-        teacher_width: Of the teacher's hidden states.
+        student_width: Of each student layer's states; 0 is the embedding output.
+        teacher_width: Of the teacher's states that they are compared with.
         generator: Of the first weights.
     """
     from torch import nn
 
     return nn.ModuleDict(
         {
-            str(layer): Projection(student_width[layer], teacher_width, generator=generator)
-            for layer in layers
-            if student_width[layer] != teacher_width
+            str(layer): Projection(width, teacher_width[layer], generator=generator)
+            for layer, width in student_width.items()
+            if width != teacher_width[layer]
         }
     )
 

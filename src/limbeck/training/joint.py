@@ -66,14 +66,18 @@ def make_joint(
     import torch
     from torch import nn
 
-    plain = family.vectors.shares is None and not family.causal
+    local = getattr(model.config, "layer_types", None) is not None
+    plain = family.vectors.shares is None and not family.causal and not local
     parts = student_parts(terms, sides.depths, distributions=not plain)
     layers = projected_layers(terms, sides.depths)
     generator = torch.Generator().manual_seed(sides.seed)
     config = model.config
     widths = {layer: part_width(config, Part("hidden", layer)) for layer in layers}
-    wanted = lessons.teacher.hidden if lessons.teacher else config.hidden_size
-    projected = make_projections(layers, widths, wanted, generator)
+    projected = nn.ModuleDict()
+    if lessons.teacher is not None:
+        wanted = {layer: lessons.teacher.hidden for layer in layers}
+        wanted |= {layer: lessons.teacher.embedding for layer in layers if layer == 0}
+        projected = make_projections(widths, wanted, generator)
     exits = make_exits(terms, config.hidden_size, class_count(model), generator)
 
     class Joint(nn.Module):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limbeck.data.encode import Encoded
 from limbeck.data.texts import UNLABELLED
 from limbeck.knowledge.answers import Answers
+from limbeck.teacher.attention import part_width
+from limbeck.teacher.family import head_count, layer_count
+from limbeck.teacher.parts import Part
 from limbeck.training.losses import Counted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,24 @@ class TeacherSide:
     Attributes:
         layers: Its depth, the embeddings not counted.
         hidden: Width of its hidden states.
+        embedding: Width of its embedding output, layer 0.
         heads: Its attention heads.
     """
 
     layers: int
     hidden: int
+    embedding: int
     heads: int
+
+
+def teacher_side(config: PreTrainedConfig) -> TeacherSide:
+    """What terms must know of a teacher with this config."""
+    return TeacherSide(
+        layers=layer_count(config),
+        hidden=part_width(config, Part("hidden", 1)),
+        embedding=part_width(config, Part("hidden", 0)),
+        heads=head_count(config),
+    )
 
 
 @dataclass(frozen=True)
