@@ -89,7 +89,7 @@ def _teach(
             encoded=lessons,
             labels=material.train.labels,
             answers=None,
-            teacher_hidden=base.config.hidden_size,
+            teacher=None,
             ids=material.train.texts.table.column("id"),
         ),
         Exam(encoded(material.validation), material.validation.labels),

@@ -71,10 +71,10 @@ class HiddenTerm(Strict):
     tokens: Literal["all", "first"] = Field(
         default="all", description="Every real token, or the first alone ([CLS])."
     )
-    layer_map: LayerMap | None = Field(
-        default=None,
+    layer_map: LayerMap = Field(
+        default="uniform",
         description="Student layers to teacher layers (from 1; 0 is the embedding output), or "
-        "uniform (the default), uniform_and_embeddings, skip (uniform without the last), first, "
+        "uniform, uniform_and_embeddings, skip (uniform without the last), first, "
         "last, last_alone, random (drawn each step), learned (optimal transport).",
     )
     projection: bool = Field(
@@ -93,7 +93,7 @@ class AttentionTerm(Strict):
     heads: Literal["each", "mean"] = Field(
         default="each", description="Head by head, or the mean of the heads where counts differ."
     )
-    layer_map: LayerMap | None = Field(default=None, description="As for hidden.")
+    layer_map: LayerMap = Field(default="uniform", description="As for hidden.")
 
 
 class RelationsTerm(Strict):
@@ -108,8 +108,8 @@ class RelationsTerm(Strict):
         default=None,
         description="Relation heads, free of both models' own; the student's count by default.",
     )
-    layer_map: LayerMap | None = Field(
-        default=None, description="The student's last layer to the teacher's last by default."
+    layer_map: LayerMap = Field(
+        default="last_alone", description="As for hidden; last_alone is the last to the last."
     )
 
 
@@ -127,8 +127,8 @@ class SimilarityTerm(Strict):
         default="mean", description="A row's vector: its first token's state, or the mean."
     )
     temperature: PositiveFloat = Field(default=0.1, description="Of contrastive alone.")
-    layer_map: LayerMap | None = Field(
-        default=None, description="The student's last layer to the teacher's last by default."
+    layer_map: LayerMap = Field(
+        default="last_alone", description="As for hidden; last_alone is the last to the last."
     )
 
 

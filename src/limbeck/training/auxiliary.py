@@ -82,7 +82,7 @@ def make_exits(
     for term in terms:
         for layer in term.layers or () if isinstance(term, ExitsTerm) else ():
             # skip_init: the constructor draws from torch's global generator
-            head = nn.utils.skip_init(nn.Linear, width, classes)
+            head: nn.Linear = nn.utils.skip_init(nn.Linear, width, classes)  # pyright: ignore[reportAssignmentType]
             with torch.no_grad():
                 nn.init.normal_(head.weight, std=0.02, generator=generator)
                 head.bias.zero_()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.objective import balanced_weights, dynamic_average_weights
 
@@ -64,7 +64,7 @@ class Balance:
             weights = dynamic_average_weights(now, before)
             self._factors = dict(zip(self._sums, weights, strict=True))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """All that a resumed training needs."""
         return {
             "factors": self._factors,
@@ -73,13 +73,11 @@ class Balance:
             "windows": self._windows,
         }
 
-    def load(self, state: Mapping[str, object]) -> None:
-        """Go on from a saved state."""
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state; an empty one changes nothing."""
         if state:
-            self._factors = dict(state["factors"])  # pyright: ignore[reportArgumentType, reportCallIssue]
-            self._sums = dict(state["sums"])  # pyright: ignore[reportArgumentType, reportCallIssue]
-            self._steps = int(state["steps"])  # pyright: ignore[reportArgumentType]
-            self._windows = list(state["windows"])  # pyright: ignore[reportArgumentType]
+            self._factors, self._sums = dict(state["factors"]), dict(state["sums"])
+            self._steps, self._windows = state["steps"], list(state["windows"])
 
 
 def _gradient_norms(weighted: Mapping[str, Tensor], module: nn.Module) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.files import read_json, restored, whole_folder, write_json
 
@@ -43,7 +43,7 @@ class Progress:
     stopped_early: bool = False
     finished: bool = False
     looks: list[dict[str, float]] = field(default_factory=list)
-    balance: dict[str, object] = field(default_factory=dict)
+    balance: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoints:

@@ -52,10 +52,8 @@ def _with_layer_map(term: Term, where: str, depths: Depths) -> Term:
             return term
         case ExitsTerm():
             return _with_exits(term, where, depths)
-        case HiddenTerm() | AttentionTerm():
-            rule = term.layer_map or "uniform"
-        case RelationsTerm() | SimilarityTerm():
-            rule = term.layer_map or "last_alone"
+        case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
+            rule = term.layer_map
         case _:
             assert_never(term)
     lowest = 0 if isinstance(term, HiddenTerm | SimilarityTerm) else 1
@@ -144,7 +142,6 @@ def map_in_step(term: Matched, depths: Depths, *, seed: int, number: int) -> dic
     """
     import torch
 
-    assert term.layer_map is not None
     if isinstance(term.layer_map, dict):
         return term.layer_map
     if term.layer_map == "random":
