@@ -29,7 +29,7 @@ from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.training.choice import Machine, choose
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
 from speed_arms.arithmetic import model_flops, product_share
@@ -285,7 +285,7 @@ def _train(
             encoded=plan.encoded,
             labels=plan.material.train.labels,
             answers=lesson.answers,
-            teacher_hidden=plan.teacher.config.hidden_size,
+            teacher=teacher_side(plan.teacher.config),
             ids=plan.material.train.texts.table.column("id"),
         ),
         Exam(

@@ -21,10 +21,10 @@ from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.teacher.parts import hidden_parts
 from limbeck.training.choice import Machine
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.layer_maps import Depths, with_layer_maps
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log, read_log
 from limbeck.training.loop import train
-from limbeck.training.losses import with_layer_maps
 
 TERMS: tuple[Term, ...] = (
     HardTerm(weight=0.3),
@@ -51,13 +51,14 @@ def school(random_teacher: Path) -> dict[str, Any]:
     labels = np.random.default_rng(1).integers(0, 2, 48)
     labels[::3] = -100
     exam = _encoded(16, 2, checkpoint.config.vocab_size)
-    terms = with_layer_maps(TERMS, 2, 4)
+    terms = with_layer_maps(TERMS, Depths(2, 4))
     kind = Kind(parts=hidden_parts((2, 4)))
 
     def lessons(answers: Any = None) -> Lessons:
         live = LiveTeacher(teacher, checkpoint, encoded, kind)
         ids = [f"train/{n}" for n in range(1, 49)]
-        return Lessons(encoded, labels, answers or live, 32, ids)
+        side = teacher_side(checkpoint.config)
+        return Lessons(encoded, labels, answers or live, side, ids)
 
     def student() -> Any:
         plan = plan_student(StudentConfig(layers=2), checkpoint, checkpoint.config.vocab_size)
