@@ -165,9 +165,9 @@ def refuse_labels(labels: Tensor, *, where: str, classes: int) -> None:
 def _refuse_row_values(values: Tensor, *, where: str, what: str, rows: int | None) -> None:
     if rows is None or values.shape != (rows,):
         allowed = "one number" if rows is None else f"[batch], which is ({rows},)"
+        advice = "Pass a float." if rows is None else "Pass one value per row of the logits."
         raise ValueError(
-            f"{where}: {what} has shape {tuple(values.shape)}. It must be {allowed}. "
-            f"Pass one value per row of the logits."
+            f"{where}: {what} has shape {tuple(values.shape)}. It must be {allowed}. {advice}"
         )
 
 
