@@ -81,9 +81,7 @@ def _trial(recipe: Recipe, folder: Path) -> Trial:
         arm=arm,
         plan=plan,
         teacher_logits=teacher_logits,
-        student_logits=predict_logits(
-            arm.model, source.student.checkpoint, _test(source, cache)
-        ),
+        student_logits=predict_logits(arm.model, source.student.checkpoint, _test(source, cache)),
         asking_seconds=asked - start,
         training_seconds=trained - asked,
     )
