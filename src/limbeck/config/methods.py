@@ -330,12 +330,12 @@ METHODS: tuple[Method, ...] = (
                 {
                     "kind": "logits",
                     "weight": {"shape": "linear", "start": 1.0, "stop": 0.7},
-                    "temperature": "adaptive",
+                    "temperature": {"shape": "adaptive"},
                     "examples": "student_entropy",
                 },
             ]
         },
-        paper="Li et al. 2021, arXiv 2109.11295; Sun et al. 2024, arXiv 2403.01427",
+        paper="Wen et al. 2019, arXiv 1911.07471",
     ),
     Method(
         name="decoupled",
@@ -417,8 +417,17 @@ def with_method(tree: dict[str, Any]) -> dict[str, Any]:
     for method in METHODS:
         if method.name == name:
             for key, value in method.settings.items():
+                if key == "student.architecture" and _has_checkpoint(tree):
+                    continue  # which keeps its own
                 tree = _with_default(tree, key.split("."), copy.deepcopy(value))
     return tree
+
+
+def _has_checkpoint(tree: Mapping[str, Any]) -> bool:
+    student = tree.get("student")
+    if isinstance(student, Mapping):
+        return student.get("checkpoint") is not None
+    return getattr(student, "checkpoint", None) is not None
 
 
 def _with_default(tree: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]:
