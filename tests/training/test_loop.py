@@ -14,7 +14,7 @@ from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm, Term
 from limbeck.data.encode import Encoded
 from limbeck.errors import TrainingError
 from limbeck.knowledge.answers import LiveTeacher
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.ask import predict_logits

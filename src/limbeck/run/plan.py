@@ -10,8 +10,8 @@ from limbeck.config.terms import Term
 from limbeck.data.encode import Encoded, encode
 from limbeck.errors import RecipeError
 from limbeck.files import free_mb
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
-from limbeck.knowledge.store import Kind
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
