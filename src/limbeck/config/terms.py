@@ -65,7 +65,7 @@ class LogitsTerm(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         adaptive = isinstance(self.temperature, Adaptive)
-        if not adaptive and smallest(self.temperature) <= 0:
+        if not isinstance(self.temperature, Adaptive) and smallest(self.temperature) <= 0:
             raise ValueError(
                 "temperature must be above 0 at every step; use 1 for the models' own probabilities"
             )

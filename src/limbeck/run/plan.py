@@ -12,8 +12,8 @@ from limbeck.config.terms import HiddenTerm, Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
-from limbeck.knowledge.store import Kind
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
