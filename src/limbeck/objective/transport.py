@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def earth_movers_weights(
     costs: Float[Tensor, "student_layers teacher_layers"],
-    student_weights: Float[Tensor, "student_layers"] | None = None,
-    teacher_weights: Float[Tensor, "teacher_layers"] | None = None,
+    student_weights: Float[Tensor, student_layers] | None = None,
+    teacher_weights: Float[Tensor, teacher_layers] | None = None,
 ) -> Float[Tensor, "student_layers teacher_layers"]:
     """The flow of least cost from the student's layers to the teacher's.
 
@@ -64,10 +64,10 @@ def transport_weights_update(
     flow: Float[Tensor, "student_layers teacher_layers"],
     costs: Float[Tensor, "student_layers teacher_layers"],
     *,
-    student_weights: Float[Tensor, "student_layers"],
-    teacher_weights: Float[Tensor, "teacher_layers"],
+    student_weights: Float[Tensor, student_layers],
+    teacher_weights: Float[Tensor, teacher_layers],
     temperature: float,
-) -> tuple[Float[Tensor, "student_layers"], Float[Tensor, "teacher_layers"]]:
+) -> tuple[Float[Tensor, student_layers], Float[Tensor, teacher_layers]]:
     """softmax(s / temperature) over layers, with s = (sum of all layers' u) / (a layer's u).
 
     u is what a layer's flow costs per unit of its weight. Layers that are matched cheaply get
@@ -145,7 +145,7 @@ def _cheapest_flow(
 
 
 def _shares(
-    weights: Float[Tensor, "layers"] | None, layers: int, *, where: str, what: str
+    weights: Float[Tensor, layers] | None, layers: int, *, where: str, what: str
 ) -> NDArray[np.float64]:
     """Weights over their sum."""
     if weights is None:
@@ -161,7 +161,7 @@ def _shares(
 
 
 def _refuse_weight_shape(
-    weights: Float[Tensor, "layers"], layers: int, *, where: str, what: str
+    weights: Float[Tensor, layers], layers: int, *, where: str, what: str
 ) -> None:
     if weights.shape != (layers,):
         raise ValueError(
