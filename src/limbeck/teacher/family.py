@@ -49,7 +49,10 @@ FAMILIES: dict[str, Family] = {
     "deberta": Family("encoder.layer", "embeddings", sdpa=False),
     "deberta-v2": Family("encoder.layer", "embeddings", sdpa=False),
     "distilbert": Family("transformer.layer", "embeddings", "hidden_dim", first_token="distilbert"),
-    "albert": Family("encoder.albert_layer_groups", "embeddings", shared_layers=True),
+    # ALBERT's embeddings have one too; what its first layer reads is as wide as the stream.
+    "albert": Family(
+        "encoder.albert_layer_groups", "encoder.embedding_hidden_mapping_in", shared_layers=True
+    ),
     "mobilebert": Family("encoder.layer", "embeddings"),
     "xlnet": Family("layer", "word_embedding", "d_inner", sdpa=False),
     "modernbert": Family("layers", "embeddings"),
