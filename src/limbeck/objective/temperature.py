@@ -15,7 +15,7 @@ def gap_temperature(
     spread: float,
     focus: float,
 ) -> Float[Tensor, "batch"]:
-    """Temperature + spread * (mean of w - w), with w = (1 - cos(student, teacher))^focus.
+    """T + spread * (mean of w - w) of each row, with w = (1 - cos(student, teacher))^focus.
 
     A row on which the student's logits point elsewhere than the teacher's gets a lower
     temperature, so that the teacher's answer is put to it plainly; one that it has understood
