@@ -87,7 +87,7 @@ def train_arm(
             labels=train_split.labels,
             answers=answers,
             teacher_hidden=plan.teacher.config.hidden_size,
-            ids=train_split.texts.table.column("id"),
+            ids=train_split.texts.ids,
         ),
         Exam(student_encoding(plan, "validation", cache=cache), validation.labels),
         config=_control_training(plan) if name == "control" else plan.recipe.training,

@@ -75,7 +75,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     terms = with_layer_maps(recipe.terms, layer_count(early.config), layer_count(teacher.config))
     kind = Kind(hidden=teacher_layers_of(terms), precision=recipe.knowledge.precision)
-    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
+    material = gather_material(
+        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+    )
     _refuse_lessonless(terms, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
