@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from limbeck.errors import KnowledgeError
 from limbeck.knowledge.store import Store
+from limbeck.mapped import Pages
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Recorded:
-    """Answers by row index; nothing is in memory but the rows that are asked for."""
+    """Answers by row index; little is in memory but the rows that are asked for."""
 
     def __init__(self, store: Store, lengths: np.ndarray) -> None:
         self.place = store.place
@@ -24,7 +25,9 @@ class Recorded:
         self._shard_rows = store.identity.shard_rows
         self._rows = store.identity.rows
         self._lengths = lengths
-        self._tables = [store.table(shard) for shard in range(store.identity.shards)]
+        shards = [store.shard(shard) for shard in range(store.identity.shards)]
+        self._pages = Pages([shard.file for shard in shards])
+        self._tables = [shard.table for shard in shards]
         self._logits = [_flat(table.column("logits")) for table in self._tables]
 
     def __len__(self) -> int:
@@ -44,6 +47,7 @@ class Recorded:
         for shard in np.unique(shards):
             here = shards == shard
             answers[here] = self._logits[shard][places[here]]
+            self._pages.read(int(shard), int(here.sum()), 0)
         return torch.from_numpy(answers)
 
     def all_logits(self) -> np.ndarray:
@@ -63,7 +67,10 @@ class Recorded:
                 "Record it: name it in the layer_map of a hidden term.",
             )
         states = [self._state(layer, int(row)) for row in rows]
-        return padded_states(states, width=width, left=left)
+        padded = padded_states(states, width=width, left=left)
+        for row, state in zip(rows, states, strict=True):
+            self._pages.read(int(row) // self._shard_rows, 2, state.nbytes)
+        return padded
 
     def _state(self, layer: int, row: int) -> np.ndarray:
         shard, place = divmod(row, self._shard_rows)
