@@ -85,7 +85,7 @@ def train_arm(
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
-        ids=train_split.texts.table.column("id"),
+        ids=train_split.texts.ids,
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)
     if name != "control":

@@ -86,7 +86,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
-    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
+    material = gather_material(
+        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+    )
     _refuse_lessonless(objective, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
