@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.config.catalog import METHODS
 from limbeck.config.load import load_recipe
-from limbeck.config.methods import METHODS, method_names
+from limbeck.config.methods import method_names
 from limbeck.errors import LimbeckError
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.files import read_json, write_json
@@ -130,9 +131,7 @@ def show(runs: dict[str, Any]) -> None:
             teacher = _bits(own[0]["teacher"])
     if not means:
         return
-    resamples = Resamples(
-        {**means, "teacher": teacher}, count=2000, confidence=0.95, seed=0
-    )
+    resamples = Resamples({**means, "teacher": teacher}, count=2000, confidence=0.95, seed=0)
     print("\n| method | accuracy | of the teacher's | against logits | against no teacher | s |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in sorted(means, key=lambda name: -means[name].mean()):

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from limbeck.student.albert import factorized
-from limbeck.student.build import Built
 from limbeck.student.post_norm import Weights, with_one_name
 from limbeck.student.start import Seen, seen_in
 from limbeck.teacher.ask import ask
@@ -16,16 +15,6 @@ from limbeck.teacher.ask import ask
 
 def _weights(bench: Any) -> Weights:
     return with_one_name(bench.model.state_dict(), "bert", bench.checkpoint.config)
-
-
-def _embedded(built: Built, plan: Any, bench: Any) -> torch.Tensor:
-    """What the first layer reads."""
-    caught = []
-    mapping = built.model.albert.encoder.embedding_hidden_mapping_in
-    handle = mapping.register_forward_hook(lambda _m, _i, output: caught.append(output))
-    ask(built.model, bench.batch(plan.checkpoint), plan.checkpoint.family)
-    handle.remove()
-    return caught[0]
 
 
 def _wide(bench: Any, width: int, seen: Seen) -> tuple[torch.Tensor, float]:
@@ -86,7 +75,7 @@ def test_the_model_computes_what_the_factorization_promises(bench: Any) -> None:
     assert plan.config.embedding_size == 31
     real = bench.batch().attention_mask.bool()
     theirs = ask(bench.model, bench.batch(), bench.checkpoint.family, (0,)).hidden[0]
-    ours = _embedded(built, plan, bench)
+    ours = ask(built.model, bench.batch(plan.checkpoint), plan.checkpoint.family, (0,)).hidden[0]
     cosine = torch.cosine_similarity(ours[real], theirs[real], dim=-1)
     assert cosine.min() > 0.95
 

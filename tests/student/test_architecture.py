@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +76,24 @@ def test_a_pretrained_student_becomes_a_classifier(
     family = follower.checkpoint.family
     states = [ask(m, batch, family, (1,)).hidden[1] for m in (built.model, model)]
     torch.testing.assert_close(*states)
+
+
+@pytest.mark.parametrize("architecture", ["same", "distilbert"])
+@torch.no_grad()
+def test_a_masked_lm_loses_the_tokens_that_no_text_uses_at_both_ends(
+    masked_lm: Any, architecture: str
+) -> None:
+    """The decoder has a row and a bias a token; what stays long is another token's."""
+    plan = masked_lm.plan(architecture=architecture, head="masked_lm")
+    kept = trim_vocabulary(plan.checkpoint.tokenizer, [masked_lm.encoded]).kept
+    plan, built = masked_lm.build(architecture=architecture, layers=4, kept=kept, head="masked_lm")
+    batch = masked_lm.batch()
+    mask, new = batch.attention_mask, np.full(masked_lm.checkpoint.config.vocab_size, -1)
+    new[kept] = np.arange(len(kept))
+    ids = torch.from_numpy(new[batch.input_ids.numpy()])
+    theirs = masked_lm.model(input_ids=batch.input_ids, attention_mask=mask).logits[..., kept]
+    ours = built.model(input_ids=ids, attention_mask=mask).logits
+    torch.testing.assert_close(ours[mask.bool()], theirs[mask.bool()], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", OTHERS)

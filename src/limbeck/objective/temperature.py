@@ -15,7 +15,7 @@ def gap_temperature(
     spread: float,
     focus: float,
 ) -> Float[Tensor, "batch"]:
-    """temperature + spread * (mean of w - w), with w = (1 - cos(student, teacher))^focus.
+    """T + spread * (mean of w - w) of each row, with w = (1 - cos(student, teacher))^focus.
 
     A row on which the student's logits point elsewhere than the teacher's gets a lower
     temperature, so that the teacher's answer is put to it plainly; one that it has understood
@@ -53,7 +53,7 @@ def gap_temperature(
         dimensions=("batch", "classes"),
     )
     refuse_temperature(temperature, where=where)
-    if not (focus > 0 and 0 <= spread and spread * 2**focus < temperature):
+    if not (focus > 0 and spread >= 0 and spread * 2**focus < temperature):
         raise ValueError(
             f"{where}: temperature is {temperature}, spread is {spread}, focus is {focus}. Focus "
             f"must be positive, spread at least 0, and spread * 2^focus below temperature, or a "

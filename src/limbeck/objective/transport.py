@@ -1,16 +1,10 @@
 """Which layers the student learns from when that is to be found out: an optimal transport."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def earth_movers_weights(
@@ -77,14 +71,14 @@ def transport_weights_update(
     Args:
         flow: As `earth_movers_weights` gave it.
         costs: Those it was found for; treated as constants.
-        student_weights: Those it was found for, positive.
-        teacher_weights: Those it was found for, positive.
+        student_weights: Those it was found for, at least 0.
+        teacher_weights: Those it was found for, at least 0.
         temperature: Positive and finite. The larger, the more alike the weights stay.
 
     Returns:
         The student's and the teacher's new weights, positive, with a sum of 1 each, in float32.
-        Equal where all layers cost the same, or nothing. A layer that costs nothing has nothing
-        to learn: its s is 0, the least.
+        Equal where all layers cost the same, or nothing. A layer that costs nothing, or had no
+        weight, has nothing to learn: its s is 0, the least.
 
     Raises:
         ValueError: If flow and costs differ in shape or are not
@@ -114,7 +108,8 @@ def transport_weights_update(
         sides, ("student_weights", "teacher_weights"), strict=True
     ):
         _refuse_weight_shape(weights, spent_by_layer.shape[0], where=where, what=what)
-        unit = spent_by_layer / weights.detach().float()
+        given = weights.detach().float()
+        unit = spent_by_layer / given.where(given > 0, 1.0)
         score = (unit.sum() / unit).where(unit > 0, 0.0)
         updated.append(torch.softmax(score / temperature, dim=0))
     return updated[0], updated[1]
@@ -123,7 +118,6 @@ def transport_weights_update(
 def _cheapest_flow(
     costs: NDArray[np.float64], student: NDArray[np.float64], teacher: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    import numpy as np
     from scipy.optimize import linprog
 
     rows, columns = costs.shape
