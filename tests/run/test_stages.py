@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.training.conftest import Killed, kill_after
@@ -70,23 +72,34 @@ def _classroom(plan: Plan, folder: Path) -> tuple[Any, stages.Classroom]:
         plan.material.train.texts.table.column("id"),
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), plan.material.validation.labels)
+    sample = [plan.teacher.batch(plan.encoded, np.arange(16))]
     model = build_student(
-        plan.student, teacher.model, kept=None, sample=(), seed=0, attention="eager"
+        plan.student, teacher.model, kept=None, sample=sample, seed=0, attention="eager"
     ).model
     machine = Machine("float32", "eager", 1)
     run = RunFolder(str(folder))
     return model, stages.Classroom(plan, teacher, lessons, exam, machine, run, "student")
 
 
-def _moves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], Any]]:
-    """What each training moved: its folder's name, the weights' names, its config."""
+@dataclass
+class _Seen:
+    """One training."""
+
+    name: str
+    moved: set[str]
+    terms: Any
+    epochs: int
+
+
+def _moves(monkeypatch: pytest.MonkeyPatch) -> list[_Seen]:
+    """What each training moved: its folder's name, the weights' names, terms and epochs."""
     real, seen = stages.train, []
 
-    def train(model: Any, *args: Any, **named: Any) -> Any:
+    def train(model: Any, checkpoint: Any, terms: Any, *args: Any, **named: Any) -> Any:
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        outcome = real(model, *args, **named)
+        outcome = real(model, checkpoint, terms, *args, **named)
         moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
-        seen.append((named["folder"].name, moved, named["config"]))
+        seen.append(_Seen(named["folder"].name, moved, terms, named["config"].epochs))
         return outcome
 
     monkeypatch.setattr(stages, "train", train)
@@ -104,15 +117,16 @@ def test_layer_by_layer_one_layer_moves_at_a_time(
     names = set(model.state_dict())
     first = {n for n in names if "encoder.layer.0." in n or "embeddings." in n}
     second = {n for n in names if "encoder.layer.1." in n}
-    assert [name for name, _, _ in seen] == [
+    assert [one.name for one in seen] == [
         "student-transfer-layer-1",
         "student-transfer-layer-2",
     ]
     # Rows that occur in no text (positions, tokens) move by weight decay alone, if at all.
-    assert seen[0][1] <= first
-    assert {n for n in first if "encoder" in n} <= seen[0][1]
-    assert seen[1][1] == second
-    assert [config.epochs for _, _, config in seen] == [2, 2]
+    assert seen[0].moved <= first
+    assert {n for n in first if "encoder" in n} <= seen[0].moved
+    assert seen[1].moved == second
+    assert [one.epochs for one in seen] == [2, 2]
+    assert [one.terms[0].layer_map for one in seen] == [{1: 2}, {2: 4}]
     assert len(outcomes) == 2
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -125,8 +139,8 @@ def test_replacing_moves_the_layers_alone(
     before = {name: value.clone() for name, value in room.teacher.model.state_dict().items()}
     seen = _moves(monkeypatch)
     stages.train_stages(model, room)
-    assert [name for name, _, _ in seen] == ["student-replacing"]
-    assert seen[0][1] == {name for name in model.state_dict() if "encoder.layer." in name}
+    assert [one.name for one in seen] == ["student-replacing"]
+    assert seen[0].moved == {name for name in model.state_dict() if "encoder.layer." in name}
     for name, value in room.teacher.model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(parameter.requires_grad for parameter in room.teacher.model.parameters())
@@ -150,6 +164,15 @@ def test_the_probability_is_the_schedules_number(
     steps = len(told) - 1  # the first is where the object begins
     assert steps == 6
     assert told[1:] == pytest.approx([0.3 + 0.7 * step / (steps - 1) for step in range(steps)])
+
+
+def test_the_schedule_is_gone_through_to_its_end(plan: Make, tmp_path: Path) -> None:
+    """Patience would stop a student at half the way, with layers that never stood in."""
+    made = plan({**THESEUS, "epochs": 12}, training__patience=1)
+    model, room = _classroom(made, tmp_path / "run")
+    (outcome,) = stages.train_stages(model, room)
+    assert outcome.progress.step == outcome.total_steps
+    assert outcome.progress.best_step == outcome.total_steps
 
 
 def test_killed_stages_end_like_straight_ones(

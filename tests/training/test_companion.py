@@ -61,7 +61,7 @@ def _weights(*models: Any) -> list[torch.Tensor]:
 def _losses(folder: Path) -> list[dict[str, float]]:
     lines = read_log(folder / "log.jsonl")
     return [
-        {name: value for name, value in line.items() if not name.endswith("_per_s")}
+        {n: value for n, value in line.items() if n != "arm" and not n.endswith("_per_s")}
         for line in lines
     ]
 

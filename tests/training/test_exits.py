@@ -59,7 +59,7 @@ def test_an_exit_learns_from_the_last_layer_and_the_labels() -> None:
         grad = exits[layer].grad
         assert grad is not None
         np.testing.assert_allclose(grad.numpy(), slope, rtol=1e-4, atol=1e-6)
-    assert float(value) == pytest.approx(expected, rel=1e-5)
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def _train(bench: Bench, folder: Path, terms: Any, **settings: Any) -> tuple[Any, list[float]]:

@@ -126,6 +126,7 @@ def test_gradients_reach_the_students_layers_and_nothing_else(bench: Bench) -> N
 
 
 def _replaced(bench: Bench, folder: Path, probability: Any, **settings: Any) -> Any:
+    bench.exam = None  # as in a stage: the last state is kept
     model, family = bench.student(), bench.checkpoint.family
     told: list[tuple[float, float]] = []
     with (
