@@ -15,7 +15,9 @@ from limbeck.data.encode import Encoded, encode
 from limbeck.data.texts import gather
 from limbeck.student.build import Built, build_student
 from limbeck.student.plan import StudentPlan, plan_student
+from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint, look_at
+from limbeck.teacher.parts import Part
 
 TEXTS = [
     "the film was lovely",
@@ -27,6 +29,12 @@ TEXTS = [
 
 class Bench:
     """A teacher on the bench: its checkpoint, its model and texts under its tokenizer."""
+
+    @staticmethod
+    def hidden(model: Any, batch: Batch, checkpoint: Checkpoint, layer: int) -> torch.Tensor:
+        """A layer's hidden states; 0 is the embedding output."""
+        part = Part("hidden", layer)
+        return ask(model, batch, checkpoint.family, (part,)).states[part]
 
     def __init__(self, folder: Path, model: Any, cache: Path) -> None:
         self.checkpoint: Checkpoint = look_at(TeacherConfig(path=str(folder)))

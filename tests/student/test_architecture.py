@@ -17,6 +17,7 @@ from limbeck.student.plan import count_parameters, plan_student
 from limbeck.student.vocabulary import trim_vocabulary
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import class_names, load_classifier, look_at
+from limbeck.teacher.parts import Part, hidden_parts
 
 OTHERS = ["distilbert", "albert", "mobilebert"]
 CLASSES = {"distilbert": "DistilBert", "albert": "Albert", "mobilebert": "MobileBert"}
@@ -74,7 +75,10 @@ def test_a_pretrained_student_becomes_a_classifier(
     assert class_names(model.config) == masked_lm.checkpoint.labels
     batch = masked_lm.batch(follower.checkpoint)
     family = follower.checkpoint.family
-    states = [ask(m, batch, family, (1,)).hidden[1] for m in (built.model, model)]
+    states = [
+        ask(m, batch, family, hidden_parts((1,))).states[Part("hidden", 1)]
+        for m in (built.model, model)
+    ]
     torch.testing.assert_close(*states)
 
 

@@ -12,12 +12,13 @@ from limbeck.errors import StudentError
 from limbeck.student.vocabulary import trim_vocabulary
 from limbeck.teacher.ask import Answer, ask
 from limbeck.teacher.family import layer_count
+from limbeck.teacher.parts import Part, hidden_parts
 
 
 @torch.no_grad()
 def _states(bench: Any, model: Any, checkpoint: Any) -> Answer:
     layers = range(layer_count(checkpoint.config) + 1)
-    return ask(model, bench.batch(checkpoint), checkpoint.family, layers)
+    return ask(model, bench.batch(checkpoint), checkpoint.family, hidden_parts(layers))
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -30,10 +31,10 @@ def test_with_all_layers_every_hidden_state_is_the_teachers(bench: Any, attentio
     theirs = _states(bench, bench.model, bench.checkpoint)
     ours = _states(bench, built.model, plan.checkpoint)
     real = bench.batch().attention_mask.bool()
-    assert sorted(ours.hidden) == [0, 1, 2, 3, 4]
-    for layer, state in ours.hidden.items():
+    assert sorted(ours.states) == list(hidden_parts(range(5)))
+    for layer, state in ours.states.items():
         torch.testing.assert_close(
-            state[real], theirs.hidden[layer][real], atol=1e-5, rtol=1e-5, msg=f"layer {layer}"
+            state[real], theirs.states[layer][real], atol=1e-5, rtol=1e-5, msg=f"layer {layer}"
         )
 
 
@@ -64,7 +65,7 @@ def test_the_head_starts_as_the_teachers_where_tanh_is_straight(bench: Any) -> N
     ours = _states(bench, built.model, plan.checkpoint).logits
     spread = theirs.std(0).mean()
     assert (ours - theirs).abs().max() < 0.1 * spread
-    pooled = pooler(_states(bench, bench.model, bench.checkpoint).hidden[4][:, 0])
+    pooled = pooler(_states(bench, bench.model, bench.checkpoint).states[Part("hidden", 4)][:, 0])
     relu_alone = classifier(pooled.relu())
     assert (relu_alone - theirs).abs().max() > spread
 
@@ -80,9 +81,9 @@ def test_a_trimmed_student_is_the_teacher_on_its_own_tokens(bench: Any, tmp_path
     small = encode(
         bench.texts, trimmed.tokenizer.backend_tokenizer, max_tokens=32, folder=tmp_path / "small"
     )
-    theirs = _states(bench, bench.model, bench.checkpoint).hidden[4]
+    theirs = _states(bench, bench.model, bench.checkpoint).states[Part("hidden", 4)]
     bench.encoded = small
-    ours = _states(bench, built.model, plan.checkpoint).hidden[4]
+    ours = _states(bench, built.model, plan.checkpoint).states[Part("hidden", 4)]
     assert plan.config.vocab_size < bench.checkpoint.config.vocab_size
     real = bench.batch().attention_mask.bool()
     torch.testing.assert_close(ours[real], theirs[real], atol=1e-5, rtol=1e-5)
@@ -95,12 +96,13 @@ def test_a_roberta_teacher_keeps_its_positions(tmp_path: Path) -> None:
     bench = roberta_bench(tmp_path / "roberta", tmp_path / "tokens")
     plan, built = bench.build(architecture="distilbert", layers=4)
     assert plan.config.max_position_embeddings == 64
-    theirs = _states(bench, bench.model, bench.checkpoint).hidden
-    ours = _states(bench, built.model, plan.checkpoint).hidden
+    theirs = _states(bench, bench.model, bench.checkpoint).states
+    ours = _states(bench, built.model, plan.checkpoint).states
     real = bench.batch().attention_mask.bool()
     for layer in range(5):
         # DistilBERT's LayerNorms add 1e-12 to the variance, RoBERTa's 1e-5.
-        torch.testing.assert_close(ours[layer][real], theirs[layer][real], atol=2e-3, rtol=1e-3)
+        part = Part("hidden", layer)
+        torch.testing.assert_close(ours[part][real], theirs[part][real], atol=2e-3, rtol=1e-3)
     assert any("1e-05" in note for note in built.notes)
 
 
@@ -130,8 +132,8 @@ def test_narrower_students_are_cut_as_those_of_the_same_architecture(bench: Any)
     plan, built = bench.build(architecture="distilbert", **wanted)
     real = bench.batch().attention_mask.bool()
     batch = bench.batch()
-    ours = ask(built.model, bench.batch(plan.checkpoint), plan.checkpoint.family, (4,)).hidden[4]
-    theirs = ask(same.model, batch, bench.checkpoint.family, (4,)).hidden[4]
+    ours = bench.hidden(built.model, bench.batch(plan.checkpoint), plan.checkpoint, 4)
+    theirs = bench.hidden(same.model, batch, bench.checkpoint, 4)
     torch.testing.assert_close(ours[real], theirs[real], atol=1e-5, rtol=1e-5)
 
 

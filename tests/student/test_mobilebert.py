@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck.teacher.ask import ask
-
 
 def test_the_default_has_the_papers_ratios(bench: Any) -> None:
     """24 layers of 512 with bottlenecks of 128, 4 heads, 4 networks of 512: here to 4 of 32."""
@@ -39,8 +37,8 @@ def test_the_stream_starts_as_the_teachers(bench: Any, normalization: str, nearn
     plan, built = bench.build(architecture="mobilebert", embedding=31, normalization=normalization)
     assert type(built.model).__name__ == "MobileBertForSequenceClassification"
     real = bench.batch().attention_mask.bool()
-    ours = ask(built.model, bench.batch(plan.checkpoint), plan.checkpoint.family, (0,)).hidden[0]
-    theirs = ask(bench.model, bench.batch(), bench.checkpoint.family, (0,)).hidden[0]
+    ours = bench.hidden(built.model, bench.batch(plan.checkpoint), plan.checkpoint, 0)
+    theirs = bench.hidden(bench.model, bench.batch(), bench.checkpoint, 0)
     cosine = torch.cosine_similarity(ours[real], theirs[real], dim=-1)
     assert cosine.mean() > nearness
     assert (ours[real].norm() / theirs[real].norm()).item() == pytest.approx(1, abs=0.1)

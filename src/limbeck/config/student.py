@@ -39,7 +39,7 @@ class StudentConfig(Strict):
         default=None,
         alias="from",
         description="Teacher layers to take, from 1; evenly spread by default. For albert: the "
-        "layers whose mean is shared; all by default.",
+        "layers whose mean is shared; the first by default.",
     )
     hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
     heads: PositiveInt | None = Field(

@@ -147,9 +147,10 @@ def _orthogonal_to_ones(width: int) -> Tensor:
 def _mean(weights: Weights) -> Weights:
     """The mean of the layers, weight by weight.
 
-    Of a 6-layer teacher fine-tuned on SST-2, applied 6 and 3 times: the last states' mean cosine to
-    the teacher's is 0.22 and 0.23 with the mean of all layers, 0.11 to 0.16 and 0.19 to 0.23 with
-    any one of them.
+    Which to take, for 3 applications, of a 6-layer teacher fine-tuned on SST-2: before training the
+    mean of all is nearest to it (mean cosine of the last states 0.23; of the first layer alone
+    0.19). After an epoch of 6,920 sentences, one seed, validation scores are 0.820 from the first
+    layer, 0.811 from the last, 0.810 from the mean of all: so the first is the default.
     """
     layers = [layer_weights(weights, number) for number in layer_numbers(weights)]
     return {name: sum(layer[name] for layer in layers) / len(layers) for name in layers[0]}  # type: ignore[misc]

@@ -147,7 +147,7 @@ def _layers(
             count = len(_spread(count or max(1, teacher_layers // 2), teacher_layers))
             if wanted.from_layers is not None:
                 return count, _teacher_layers(wanted, None, teacher_layers)
-            return count, tuple(range(1, teacher_layers + 1))
+            return count, (1,)
         case "mobilebert":
             return len(_spread(count or teacher_layers, teacher_layers)), ()
         case _:
