@@ -162,7 +162,8 @@ def _set_layers(config: PreTrainedConfig, layers: Sequence[int]) -> None:
 
 
 def _intermediate(teacher: Checkpoint, config: PreTrainedConfig) -> int:
-    return int(getattr(config, teacher.family.intermediate_key))
+    # GPT-2 writes no width where it is the usual one.
+    return int(getattr(config, teacher.family.intermediate_key) or 4 * config.hidden_size)
 
 
 def _heads_for(hidden: int, teacher_hidden: int, teacher_heads: int) -> int:
