@@ -56,7 +56,7 @@ def plan_objective(recipe: Recipe, student: StudentPlan, teacher: Checkpoint) ->
         where = f"stages[{place}]"
         own = plan_terms(stage.terms, student, teacher, where=f"{where}.terms")
         _refuse_unreplaceable(stage, where, student, teacher)
-        _refuse_shared_layers(stage, where, student)
+        _refuse_undivided(stage, own, where, student)
         stages.append(stage.model_copy(update={"terms": own}))
     depths = _depths(student, teacher)
     parts = {
@@ -145,6 +145,26 @@ def _refuse_unreplaceable(
 ) -> None:
     if stage.replacing is None:
         return
+    if stage.layer_by_layer:
+        raise RecipeError(
+            where,
+            "both replacing and layer_by_layer are set; a stage is trained in one way",
+            "Make two stages of it.",
+        )
+    if student.init != "teacher":
+        raise RecipeError(
+            f"{where}.replacing",
+            f"the student's weights are {student.init!r}, but while its layers stand in, its "
+            "embeddings and head are the teacher's and do not learn",
+            "Set student.init: teacher.",
+        )
+    if getattr(teacher.config, "layer_types", None) is not None:
+        raise RecipeError(
+            f"{where}.replacing",
+            f"the layers of a {teacher.config.model_type!r} model attend in different ways, so one "
+            "cannot stand in for another",
+            "Leave replacing out.",
+        )
     kind, other = student.config.model_type, teacher.config.model_type
     width, wanted = student.config.hidden_size, teacher.config.hidden_size
     if kind == other and width == wanted and not student.checkpoint.family.shared_layers:
@@ -157,8 +177,21 @@ def _refuse_unreplaceable(
     )
 
 
-def _refuse_shared_layers(stage: Stage, where: str, student: StudentPlan) -> None:
-    if stage.layer_by_layer and student.checkpoint.family.shared_layers:
+def _refuse_undivided(
+    stage: Stage, terms: Sequence[Term], where: str, student: StudentPlan
+) -> None:
+    if not stage.layer_by_layer:
+        return
+    for place, term in enumerate(terms):
+        if not isinstance(getattr(term, "layer_map", None), dict):
+            raise RecipeError(
+                f"{where}.terms[{place}]",
+                f"a term of kind {term.kind} belongs to no single layer here, so none would learn "
+                "from it while the layers learn one by one",
+                "Use terms with a layer_map that is not random or learned, or set layer_by_layer: "
+                "false.",
+            )
+    if student.checkpoint.family.shared_layers:
         raise RecipeError(
             f"{where}.layer_by_layer",
             f"the layers of a {student.config.model_type!r} student share their weights, so none "

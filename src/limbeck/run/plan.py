@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.config.stages import Stage
@@ -17,8 +19,16 @@ from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
+from limbeck.run.online import (
+    Quiz,
+    companion_lines,
+    learns_along,
+    quiz_of,
+    refuse_unteachable,
+    settled_precision,
+)
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
-from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
 from limbeck.training.loop import planned_steps
@@ -37,6 +47,7 @@ class Plan:
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
         others: More teachers, beside the first.
+        quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
         stages: The trainings before it, with theirs.
         needs_teacher: Whether any of them looks at the teacher.
@@ -56,6 +67,7 @@ class Plan:
     student: StudentPlan
     trimmed: Trimmed | None
     others: tuple[Checkpoint, ...]
+    quiz: Quiz | None
     terms: tuple[Term, ...]
     stages: tuple[Stage, ...]
     needs_teacher: bool
@@ -78,6 +90,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     Raises:
         LimbeckError: The first thing that would fail or train towards a wrong target.
     """
+    recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
@@ -86,8 +99,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
-    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
+    material = gather_material(
+        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+    )
     _refuse_lessonless(objective, material)
+    refuse_unteachable(recipe, objective.terms, material)
+    quiz = quiz_of(recipe, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
@@ -95,7 +112,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
-        student = plan_student(recipe.student, teacher, len(trimmed.kept))
+        student = _with_vocabulary(
+            plan_student(recipe.student, teacher, len(trimmed.kept)), trimmed
+        )
     _refuse_other_tokens(student, teacher, objective, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
     student_counts = count_parameters(student.config, student.checkpoint)
@@ -112,15 +131,19 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         student=student,
         trimmed=trimmed,
         others=others,
+        quiz=quiz,
         terms=objective.terms,
         stages=objective.stages,
         needs_teacher=objective.needs_teacher,
         kind=kind,
         teacher_counts=teacher_counts,
         student_counts=student_counts,
-        steps=_steps(encoded, recipe, objective),
+        steps=_steps(
+            encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
+        ),
         knowledge_mb=need if recorded else 0.0,
-        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2,
+        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
+        + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
     )
 
 
@@ -156,8 +179,10 @@ def describe(plan: Plan) -> list[str]:
         f"cut at {plan.max_tokens} tokens",
         *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
         f"terms     {_terms_line(plan.terms)}",
+        *companion_lines(plan),
         f"training  {plan.steps:,} steps in {epochs} epochs"
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
+        f"knowledge {_knowledge_line(plan)}",
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
         f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
         f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
@@ -172,6 +197,13 @@ def _terms_line(terms: Sequence[Term]) -> str:
 def _kind(plan: Plan) -> str:
     same = plan.student.architecture == "same"
     return "" if same else f"{plan.student.config.model_type} of "
+
+
+def _knowledge_line(plan: Plan) -> str:
+    if not plan.needs_teacher:
+        return "none: no term looks at the teacher"
+    asked = "asked again in every step" if plan.recipe.knowledge.source == "live" else "asked once"
+    return f"{plan.kind.what()}; {asked}"
 
 
 def _term_line(term: Term) -> str:
@@ -198,12 +230,22 @@ def _trim(
     return trimmed
 
 
-def _steps(encoded: Encoded, recipe: Recipe, objective: Objective) -> int:
+def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
+    """The plan with the trimmed tokenizer and the new numbers of its special tokens.
+
+    A padding token behind the ordinary ones (GPT-2, ModernBERT) has another number now: batches
+    are padded with it, embeddings know it, and a decoder's head looks for it.
+    """
+    renumber(student.config, trimmed.kept)
+    checkpoint = replace(student.checkpoint, tokenizer=trimmed.tokenizer)
+    return replace(student, checkpoint=checkpoint)
+
+
+def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     """Optimizer steps of all trainings of the student."""
     trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
     return sum(
-        planned_steps(encoded.lengths, training, recipe.seed)
-        for training in [*trainings, recipe.training]
+        planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
 
 

@@ -19,6 +19,8 @@ from limbeck.training.losses import Counted
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from limbeck.training.companion import LearningTeacher
+
 
 @dataclass(frozen=True)
 class TeacherSide:
@@ -57,6 +59,8 @@ class Lessons:
         answers: What the teacher says to the same rows, or None without a teacher.
         teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
+        rows: Those that may be learned from, rising; None for all.
+        companion: The teacher that gives the answers, where it learns along.
     """
 
     encoded: Encoded
@@ -64,6 +68,8 @@ class Lessons:
     answers: Answers | None
     teacher: TeacherSide | None
     ids: Sequence[str]
+    rows: np.ndarray | None = None
+    companion: LearningTeacher | None = None
 
     def count(self, rows: np.ndarray) -> Counted:
         """How much the rows hold of what terms take means over."""

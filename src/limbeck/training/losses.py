@@ -118,6 +118,7 @@ class Inputs:
         teacher_states: The teacher's parts.
         number: Of the step, from 1.
         share: Of the training that is behind, from 0 to 1.
+        label_share: How many times as much of the step's labels as of its rows this part holds.
     """
 
     student_logits: Tensor
@@ -130,6 +131,7 @@ class Inputs:
     teacher_states: Mapping[Part, Tensor]
     number: int
     share: float
+    label_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ class Counted:
     labelled: int
     tokens: int
     pairs: int
+
+
+def label_share(part: Counted, whole: Counted) -> float:
+    """How many times as much of a step's labels as of its rows a part holds."""
+    if not whole.labelled or not part.rows:
+        return 0.0
+    return part.labelled / whole.labelled * whole.rows / part.rows
 
 
 def term_name(term: Term) -> str:
@@ -169,7 +178,7 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
         case HardTerm():
             return hard_cross_entropy(inputs.student_logits, inputs.labels)
         case LogitsTerm():
-            return _logits(term, inputs)
+            return logits_value(term, inputs)
         case ExitsTerm():
             return _exits(term, inputs)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -178,7 +187,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
             assert_never(term)
 
 
-def _logits(term: LogitsTerm, inputs: Inputs) -> Tensor:
+def logits_value(term: LogitsTerm, inputs: Inputs) -> Tensor:
+    """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
     if term.standardize:
@@ -240,7 +250,8 @@ def _exits(term: ExitsTerm, inputs: Inputs) -> Tensor:
     for layer in term.layers or ():
         logits = inputs.exit_logits[layer]
         soft = logit_kl(logits, inputs.student_logits.detach(), temperature=term.temperature)
-        hard = hard_cross_entropy(logits, inputs.labels)
+        # The term is weighted by its share of rows; labels may lie in the parts otherwise.
+        hard = inputs.label_share * hard_cross_entropy(logits, inputs.labels)
         values.append(term.hard * hard + (1 - term.hard) * soft)
     return sum(values[1:], values[0]) / len(values)
 
