@@ -9,11 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from limbeck.config.recipe import TeacherConfig
 from limbeck.data.batches import collate
 from limbeck.data.encode import Encoded
 from limbeck.data.flat import FlatFile
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.store import Identity, Store
+from limbeck.teacher.load import look_at
+from limbeck.teacher.parts import Part
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the pages")
 
@@ -55,10 +59,10 @@ def test_token_ids_that_were_read_are_let_go(tmp_path: Path) -> None:
     assert _grown(_encoded(tmp_path / "let go", kept=False)) < _MB
 
 
-def test_recorded_answers_that_were_read_are_let_go(tmp_path: Path) -> None:
+def test_recorded_answers_that_were_read_are_let_go(tmp_path: Path, random_teacher: Path) -> None:
     """Hidden states of a large file are more than there is memory."""
     rows, hidden, tokens = 4096, 512, 16
-    identity = Identity("t", "x", tokens, Kind(hidden=(1,)), rows, 1024)
+    identity = Identity("t", "x", tokens, Kind(parts=(Part("hidden", 1),)), rows, 1024)
     store = Store(tmp_path, identity)
     for shard in range(identity.shards):
         offsets = np.arange(1025, dtype=np.int64) * hidden * tokens
@@ -70,11 +74,12 @@ def test_recorded_answers_that_were_read_are_let_go(tmp_path: Path) -> None:
             "hidden_1": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(states)),
         }
         store.write(shard, pa.table(columns))
-    answers = Recorded(store, np.full(rows, tokens))
+    checkpoint = look_at(TeacherConfig(path=str(random_teacher)))
+    answers = Recorded(store, np.full(rows, tokens), checkpoint)
     before = most = _resident()
     for start in range(0, rows, 64):
         batch = np.arange(start, start + 64)
-        states = answers.hidden(1, batch, width=tokens, left=False)
+        states = answers.states(Part("hidden", 1), batch, width=tokens, left=False)
         assert states[:, 0, 0].tolist() == (batch % 1024 + start // 1024).tolist()
         assert answers.logits(batch)[:, 1].tolist() == (batch % 1024 * 4 + 1).tolist()
         most = max(most, _resident())
