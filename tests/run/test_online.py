@@ -45,7 +45,7 @@ def test_the_quiz_is_a_stratified_share_of_the_labelled_rows(plan: Make) -> None
     assert not set(quiz) & set(lessons)
     for label in (0, 1):
         assert (labels[quiz] == label).sum() == pytest.approx(0.2 * (labels == label).sum(), abs=1)
-    texts = np.array(made.material.train.texts.table.column("text").to_pylist())
+    texts = np.array(list(made.material.train.texts.texts))
     assert not set(texts[quiz]) & set(texts[lessons])
     again = plan(method="feedback", knowledge__quiz_share=0.2).quiz
     assert again is not None
@@ -59,7 +59,7 @@ def test_altered_copies_of_the_quiz_are_kept_apart_too(plan: Make) -> None:
     """A copy with one word changed gives the answer away."""
     made = plan(method="feedback", data__augment__copies=2)
     assert made.quiz is not None
-    ids = made.material.train.texts.table.column("id").to_pylist()
+    ids = made.material.train.texts.ids
     quiz = {ids[row] for row in made.quiz.rows}
     learned = {ids[row].partition("~")[0] for row in made.quiz.lessons}
     assert not quiz & learned

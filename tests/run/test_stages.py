@@ -69,7 +69,7 @@ def _classroom(plan: Plan, folder: Path) -> tuple[Any, stages.Classroom]:
         plan.material.train.labels,
         answers,
         teacher_side(plan.teacher.config),
-        plan.material.train.texts.table.column("id"),
+        plan.material.train.texts.ids,
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), plan.material.validation.labels)
     sample = [plan.teacher.batch(plan.encoded, np.arange(16))]

@@ -86,7 +86,7 @@ def train_arm(
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
-        ids=train_split.texts.table.column("id"),
+        ids=train_split.texts.ids,
         rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)

@@ -135,7 +135,7 @@ def quiz_of(recipe: Recipe, material: Material) -> Quiz | None:
         seed=recipe.seed,
         source=recipe.data.train or "train",
     )
-    ids = [str(name) for name in train.texts.table.column("id").to_pylist()]
+    ids = list(train.texts.ids)
     known = {ids[row] for row in held}
     # Altered copies are named after the row that they were made from.
     own = [row for row in kept if ids[row].partition("~")[0] not in known]
