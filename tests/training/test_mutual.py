@@ -57,8 +57,8 @@ def test_the_teachers_loss_is_the_students_mirrored() -> None:
     reply.after(Pupil([], lambda rows: answer * 1.0), taken)
     logits = torch.tensor(own, requires_grad=True)
     weighed = reply.weigh(inputs_of(logits, torch.tensor(labels), reply.said(0)), taken, 0)
-    loss = sum(term.weight * term.share * term.value for term in weighed)
-    loss.backward()  # pyright: ignore[reportAttributeAccessIssue]
+    loss = torch.stack([term.weight * term.share * term.value for term in weighed]).sum()
+    loss.backward()
 
     known = labels >= 0
     p, q, p_t = _softmax(own), _softmax(said / 2), _softmax(own / 2)
