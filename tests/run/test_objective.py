@@ -49,7 +49,8 @@ def test_parts_are_those_of_all_stages(planned: Callable[..., Objective]) -> Non
     ("settings", "where", "found"),
     [
         (
-            ["student.hidden=16", "student.heads=2", "objective.terms=[{kind: attention}]"],
+            ["student.hidden=16", "student.heads=2",
+             "objective.terms=[{kind: attention, heads: each}]"],
             "objective.terms[0].heads", "the student has 2 and the teacher 4",
         ),
         (
@@ -94,11 +95,12 @@ def test_refuses_what_does_not_fit(
 def test_heads_that_differ_can_be_compared_by_their_mean(
     planned: Callable[..., Objective],
 ) -> None:
-    """What the message advises must work."""
-    found = planned(
-        "student.hidden=16", "student.heads=2", "objective.terms=[{kind: attention, heads: mean}]"
-    )
-    assert Part("queries", 4) in found.parts
+    """What the message advises must work, and a narrower student must not be refused for it."""
+    narrow = ("student.hidden=16", "student.heads=2")
+    for heads in ("mean", "auto"):
+        term = f"objective.terms=[{{kind: attention, heads: {heads}}}]"
+        found = planned(*narrow, term)
+        assert Part("queries", 4) in found.parts
 
 
 def test_refuses_attention_scores_of_families_that_have_none(

@@ -139,6 +139,8 @@ def test_attention_scores_are_those_of_each_sides_own_heads() -> None:
 
     difference = scores(inputs.student_states, 1, 2) - scores(inputs.teacher_states, 2, 3)
     assert _value(term, inputs) == pytest.approx((difference**2).mean(), rel=1e-5)
+    auto = AttentionTerm(layer_map={1: 2})
+    assert _value(auto, inputs) == _value(term, inputs)
 
 
 def test_relations_add_up_and_take_the_students_heads() -> None:

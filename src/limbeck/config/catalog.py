@@ -178,7 +178,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         name="minilm",
         summary="The last layer's attention and value relations, then soft labels.",
-        needs=f"queries, keys and values of one layer on disk, {_SAME_TOKENS}, as many heads",
+        needs=f"queries, keys and values of one layer on disk, {_SAME_TOKENS}",
         cost="that disk, a training in two stages",
         choose_when="the student is narrower than the teacher, and layers should not be mapped",
         settings={

@@ -107,8 +107,10 @@ class AttentionTerm(Strict):
     distance: Literal["score_mse", "kl"] = Field(
         default="score_mse", description="Before the softmax (TinyBERT), or KL after it (MiniLM)."
     )
-    heads: Literal["each", "mean"] = Field(
-        default="each", description="Head by head, or the mean of the heads where counts differ."
+    heads: Literal["auto", "each", "mean"] = Field(
+        default="auto",
+        description="Head by head, or the mean over each side's heads; auto takes the mean where "
+        "head counts differ.",
     )
     layer_map: LayerMap = Field(default="uniform", description="As for hidden.")
 

@@ -316,13 +316,15 @@ def _hidden(term: HiddenTerm, student: int, teacher: int, inputs: Inputs, sides:
 def _attention(
     term: AttentionTerm, student: int, teacher: int, inputs: Inputs, sides: Sides
 ) -> Tensor:
-    mask = inputs.attention_mask
+    mask, heads = inputs.attention_mask, term.heads
+    if heads == "auto":
+        heads = "each" if sides.student_heads == sides.teacher_heads else "mean"
     own = _scores(inputs.student_states, student, sides.student_heads)
     if term.distance == "score_mse":
         other = _scores(inputs.teacher_states, teacher, sides.teacher_heads)
-        return attention_score_mse(own, other, attention_mask=mask, heads=term.heads)
+        return attention_score_mse(own, other, attention_mask=mask, heads=heads)
     distribution = inputs.teacher_states[Part("attention", teacher)]
-    return attention_distribution_kl(own, distribution, attention_mask=mask, heads=term.heads)
+    return attention_distribution_kl(own, distribution, attention_mask=mask, heads=heads)
 
 
 def _scores(states: Mapping[Part, Tensor], layer: int, heads: int) -> Tensor:
