@@ -268,6 +268,7 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
         "classifier_dropout",
+        "classifier_dropout_prob",
         "dropout",
         "attention_dropout",
         "seq_classif_dropout",
@@ -275,6 +276,9 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "mlp_dropout",
         "pooler_dropout",
         "summary_last_dropout",
+        "attn_pdrop",
+        "embd_pdrop",
+        "resid_pdrop",
     ):
         if getattr(config, key, None) is not None:
             setattr(config, key, dropout)
