@@ -12,6 +12,7 @@ from limbeck.data.batches import Batch
 from limbeck.student.cut import taken_weights
 from limbeck.teacher.ask import ask
 from limbeck.teacher.family import FAMILIES, layer_modules
+from limbeck.teacher.load import set_dropout
 from limbeck.teacher.parts import hidden_parts
 
 SIZES: dict[str, Any] = {
@@ -158,3 +159,14 @@ def test_a_class_of_the_users_is_computed_whole() -> None:
 def test_the_table_knows_whose_attention_can_be_chosen(family: str) -> None:
     """Transformers refuses sdpa for the others, and with it the whole run."""
     assert _model(family)._supports_sdpa == FAMILIES[family].sdpa
+
+
+def test_the_recipes_dropout_is_every_familys(tiny: dict[str, Any]) -> None:
+    """A rate that keeps its old value blurs a student that was to have none."""
+    for name, settings in tiny.items():
+        config = AutoConfig.for_model(**settings)
+        set_dropout(config, 0.37)
+        with torch.device("meta"):
+            model = AutoModelForSequenceClassification.from_config(config)
+        rates = {n: m.p for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout)}
+        assert set(rates.values()) == {0.37}, (name, rates)

@@ -276,6 +276,9 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "mlp_dropout",
         "pooler_dropout",
         "summary_last_dropout",
+        "attn_pdrop",
+        "embd_pdrop",
+        "resid_pdrop",
     ):
         if getattr(config, key, None) is not None:
             setattr(config, key, dropout)
