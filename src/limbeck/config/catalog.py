@@ -363,7 +363,7 @@ METHODS: tuple[Method, ...] = (
         summary="Soft labels, and rows as alike as the teacher finds them (Gram matrices).",
         needs="the teacher's last hidden states on disk",
         cost="that disk, and reading it in every step",
-        choose_when="widths or tokens differ, and logits say little",
+        choose_when="widths differ, and logits say little",
         settings={"objective.terms": [*_SOFT, {"kind": "similarity", "weight": 1.0}]},
         paper="Tung and Mori 2019, arXiv 1907.09682",
     ),

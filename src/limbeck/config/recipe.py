@@ -136,8 +136,8 @@ class ObjectiveConfig(Strict):
 
     balance: Literal["none", "gradients", "progress"] = Field(
         default="none",
-        description="Adapt the weights while training: so that every term pulls the last shared "
-        "states equally hard, or so that terms that fall slowly count more.",
+        description="Adapt the weights while training: so that every term, before its weight, has "
+        "a gradient of the same norm on the first layer, or so that what falls slowly counts more.",
     )
 
     @field_validator("terms")

@@ -136,16 +136,8 @@ class AugmentConfig(Strict):
     copies: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Of each training text; 0 for none."
     )
-    how: Literal["words", "masked_lm"] = Field(
-        default="words",
-        description="words: drop, replace by others of the texts, swap. masked_lm: replace by what "
-        "a masked language model expects there (TinyBERT).",
-    )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.12,
-        description="words: share of the words for each of the three; masked_lm: share replaced.",
-    )
-    model: str | None = Field(default=None, description="The masked language model, for masked_lm.")
-    candidates: PositiveInt = Field(
-        default=15, description="masked_lm: words to draw from at each place."
+        description="Share of the words that are dropped, replaced by others of the texts, and "
+        "swapped with the next: that of each of the three.",
     )

@@ -133,7 +133,7 @@ class RelationsTerm(Strict):
 
 
 class SimilarityTerm(Strict):
-    """How the rows of a batch lie to each other: needs no equal widths and no equal tokens."""
+    """How the rows of a batch lie to each other: needs no equal widths."""
 
     kind: Literal["similarity"] = "similarity"
     weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")

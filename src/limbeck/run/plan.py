@@ -10,7 +10,7 @@ import numpy as np
 
 from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.config.stages import Stage
-from limbeck.config.terms import HiddenTerm, Term
+from limbeck.config.terms import Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
@@ -95,6 +95,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     objective = plan_objective(recipe, early, teacher)
+    _refuse_live_ensemble(recipe)
     others = tuple(_look_at_another(path, teacher) for path in recipe.ensemble.teachers)
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
@@ -249,6 +250,15 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     )
 
 
+def _refuse_live_ensemble(recipe: Recipe) -> None:
+    if recipe.ensemble.teachers and recipe.knowledge.source == "live":
+        raise RecipeError(
+            "knowledge.source",
+            f"it is live, but {1 + len(recipe.ensemble.teachers)} teachers are to be mixed",
+            "Use recorded: each teacher is asked once, under its own tokenizer.",
+        )
+
+
 def _look_at_another(path: str, first: Checkpoint) -> Checkpoint:
     """One more teacher, checked against the first.
 
@@ -282,20 +292,15 @@ def _refuse_lessonless(objective: Objective, material: Material) -> None:
 def _refuse_other_tokens(
     student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
 ) -> None:
-    tokenwise = any(part.what != "hidden" for part in objective.parts) or any(
-        isinstance(term, HiddenTerm)
-        for one in (objective.terms, *(stage.terms for stage in objective.stages))
-        for term in one
-    )
-    if student.init != "checkpoint" or not tokenwise:
+    if student.init != "checkpoint" or not objective.parts:
         return
     if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
         return
     raise RecipeError(
         "objective.terms",
-        f"a term matches states token by token, but the student from "
+        f"a term compares states of the same tokens, but the student from "
         f"{recipe.student.checkpoint} has another tokenizer than the teacher",
-        "Use the terms hard, logits and similarity with this student.checkpoint.",
+        "Use the terms hard, logits and exits with this student.checkpoint.",
     )
 
 

@@ -118,14 +118,18 @@ def check_scores(config: PreTrainedConfig, family: Family, *, where: str) -> Non
     """Refuse attention scores where Q K^T / sqrt(head size) is not what attention ranks by.
 
     Raises:
-        RecipeError: For families whose positions have a say of their own in every score.
+        RecipeError: For families whose positions have a say of their own in every score, and for
+            those in which a token sees some of the others alone.
     """
     odd = getattr(config, "scale_attn_by_inverse_layer_idx", False) or not getattr(
         config, "scale_attn_weights", True
     )
-    if family.vectors.shares is None and not odd:
+    partly = family.causal or getattr(config, "layer_types", None) is not None
+    if family.vectors.shares is None and not odd and not partly:
         return
-    why = "scales scores in another way" if odd else "adds relative positions to its scores inside"
+    why = "adds relative positions to its scores inside"
+    if family.vectors.shares is None:
+        why = "scales scores in another way" if odd else "lets a token see some of the others alone"
     raise RecipeError(
         where,
         f"a {config.model_type!r} model {why}, so its queries and keys do not give them",
