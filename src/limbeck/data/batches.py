@@ -25,21 +25,31 @@ class Batch:
         input_ids: int64 [batch, tokens].
         attention_mask: int64 [batch, tokens], 1 where there is a token.
         token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
+        places: int64 [masked], the tokens to be guessed, counted row after row with the padding,
+            or None where no word is masked.
+        labels: int64 [masked], the tokens that stood there.
     """
 
     rows: np.ndarray
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
+    places: Tensor | None = None
+    labels: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
-        types = self.token_type_ids
+
+        def pinned(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.pin_memory()
+
         return Batch(
             rows=self.rows,
             input_ids=self.input_ids.pin_memory(),
             attention_mask=self.attention_mask.pin_memory(),
-            token_type_ids=None if types is None else types.pin_memory(),
+            token_type_ids=pinned(self.token_type_ids),
+            places=pinned(self.places),
+            labels=pinned(self.labels),
         )
 
 
