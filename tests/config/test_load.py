@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from limbeck.config.catalog import METHODS
 from limbeck.config.load import checked, dump_recipe, load_recipe, student_from_text
-from limbeck.config.methods import METHODS
 from limbeck.config.recipe import ObjectiveConfig, Recipe, TeacherConfig, TeachRecipe
 from limbeck.config.terms import HardTerm, LogitsTerm
 from limbeck.errors import RecipeError
@@ -188,7 +188,7 @@ def test_a_written_recipe_reads_back_as_itself(tmp_path: Path, method: str) -> N
     """recipe.yaml is what makes a run repeatable."""
     recipe = load_recipe(
         None,
-        ["student.from=1,3", "data.labels=['0', 'no', bad]"],
+        ["student.layers=2", "data.labels=['0', 'no', bad]"],
         {"teacher": "x", "method": method},
     )
     text = dump_recipe(recipe, "two\nlines")

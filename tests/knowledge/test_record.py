@@ -18,9 +18,10 @@ from limbeck.data.texts import gather
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import read_json
 from limbeck.knowledge import record as recording
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.store import Identity, Store
 from limbeck.progress import shown
 from limbeck.teacher.load import Checkpoint, fingerprint, load_classifier, look_at
 from limbeck.teacher.parts import Part, hidden_parts

@@ -12,8 +12,8 @@ from limbeck.config.recipe import DataConfig, KnowledgeConfig, TeacherConfig
 from limbeck.data.encode import encode
 from limbeck.data.texts import gather
 from limbeck.knowledge import record as recording
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import record
-from limbeck.knowledge.store import Kind
 from limbeck.teacher.load import fingerprint, load_classifier, look_at
 from limbeck.teacher.parts import Part, hidden_parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,67 +13,44 @@ from limbeck.data.batches import Batch
 from limbeck.errors import RecipeError, TeacherError
 from limbeck.teacher.ask import ask
 from limbeck.teacher.attention import check_parts, check_scores, part_width
-from limbeck.teacher.family import FAMILIES, head_count, layer_count, layer_modules
+from limbeck.teacher.family import FAMILIES, Family, head_count, layer_count, layer_modules
 from limbeck.teacher.parts import Part, hidden_parts
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
-    "intermediate_size": 24, "max_position_embeddings": 40, "embedding_size": 8, "pad_token_id": 0,
-}  # fmt: skip
-RELATIVE = {
-    "relative_attention": True,
-    "pos_att_type": ["c2p", "p2c"],
-    "max_position_embeddings": 40,
-}
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, SIZES) for name in ("bert", "roberta", "xlm-roberta", "camembert", "electra")},
-    "mpnet": ("mpnet", {**SIZES, "pad_token_id": 1}),
-    "deberta": ("deberta", {**SIZES, **RELATIVE}),
-    "deberta-v2": ("deberta-v2", {**SIZES, **RELATIVE}),
-    "deberta-v3": ("deberta-v2", {
-        **SIZES, **RELATIVE, "position_buckets": 8, "share_att_key": True,
-        "norm_rel_ebd": "layer_norm", "position_biased_input": False,
-    }),
-    "deberta-v2-conv": ("deberta-v2", {**SIZES, **RELATIVE, "conv_kernel_size": 3}),
-    "distilbert": ("distilbert", {
-        "dim": 16, "n_layers": 4, "n_heads": 2, "hidden_dim": 24, "vocab_size": 50
-    }),
-    "albert": ("albert", SIZES),
-    "albert-groups": ("albert", {**SIZES, "num_hidden_groups": 3}),
-    "mobilebert": ("mobilebert", {**SIZES, "intra_bottleneck_size": 12}),
-    "xlnet": ("xlnet", {"d_model": 16, "n_layer": 4, "n_head": 2, "d_inner": 24,
-                        "vocab_size": 50}),
-    "modernbert": ("modernbert", {
-        **SIZES, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2,
-        "local_attention": 4, "global_attn_every_n_layers": 3,
-    }),
-    "gpt2": ("gpt2", {"n_embd": 16, "n_layer": 4, "n_head": 2, "vocab_size": 50, "pad_token_id": 0,
-                      "n_positions": 40}),
-    "gpt2-scaled": ("gpt2", {"n_embd": 16, "n_layer": 4, "n_head": 2, "vocab_size": 50,
-                             "pad_token_id": 0, "scale_attn_by_inverse_layer_idx": True}),
-}  # fmt: skip
-DOT = [name for name, (kind, _) in MODELS.items() if FAMILIES[kind].vectors.shares is None]
+NAMES = (
+    "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "deberta", "deberta-v2",
+    "deberta-v3", "deberta-v2-conv", "distilbert", "albert", "albert-groups", "mobilebert", "xlnet",
+    "modernbert", "gpt2", "gpt2-scaled",
+)  # fmt: skip
 OUTPUT = {  # below a layer, what the context goes into
     "distilbert": "attention.out_lin", "albert": "albert_layers.0.attention.dense",
     "modernbert": "attn.Wo", "gpt2": "attn.c_proj", "mpnet": "attention.attn.o",
 }  # fmt: skip
 
 
-def make(name: str, attention: str = "eager") -> Any:
-    kind, settings = MODELS[name]
-    config = AutoConfig.for_model(kind, **settings)
-    torch.manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        model = AutoModelForSequenceClassification.from_config(
-            config, attn_implementation=attention if FAMILIES[kind].sdpa else "eager"
-        )
-    with torch.no_grad():  # attention of fresh weights is flat: any mistake would look right
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.4)
-            else:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model.eval()
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def make(tiny: dict[str, Any]) -> Make:
+    """Makes the model of a name whose attention is not flat, with its family."""
+
+    def made(name: str, attention: str = "eager") -> tuple[Any, Family]:
+        config = AutoConfig.for_model(**tiny[name])
+        family = FAMILIES[config.model_type]
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            model = AutoModelForSequenceClassification.from_config(
+                config, attn_implementation=attention if family.sdpa else "eager"
+            )
+            # Fresh weights attend to all tokens alike: any mistake would look right.
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    parameter.normal_(std=0.4)
+                else:
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+        return model.eval(), family
+
+    return made
 
 
 def batch(left: bool, rows: int = 3, tokens: int = 11) -> Batch:
@@ -85,11 +63,10 @@ def batch(left: bool, rows: int = 3, tokens: int = 11) -> Batch:
     return Batch(rows=None, input_ids=ids, attention_mask=mask, token_type_ids=None)  # type: ignore[arg-type]
 
 
-def told(name: str, asked: Batch) -> Any:
-    """What transformers reports, from the eager model."""
-    model = make(name)
+def told(model: Any, asked: Batch) -> Any:
+    """What transformers itself reports of an eager model."""
     more = {}
-    if name.startswith("gpt2"):
+    if model.config.model_type == "gpt2":
         more["position_ids"] = (asked.attention_mask.cumsum(-1) - 1).clamp_min(0)
     return model.base_model(
         input_ids=asked.input_ids,
@@ -108,22 +85,24 @@ def real_rows(asked: Batch, state: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_hidden_states_are_those_that_transformers_reports(
-    name: str, attention: str, left: bool
+    make: Make, name: str, attention: str, left: bool
 ) -> None:
     """A layer off by one, or before a norm that comes after it, is a wrong target."""
-    asked, kind = batch(left), MODELS[name][0]
-    model = make(name, attention)
+    asked, (model, family) = batch(left), make(name, attention)
     layers = range(layer_count(model.config) + 1)
-    states = ask(model, asked, FAMILIES[kind], hidden_parts(layers)).states
-    expected = told(name, asked).hidden_states
+    states = ask(model, asked, family, hidden_parts(layers)).states
+    expected = told(make(name)[0], asked).hidden_states
     for layer in layers:
         part = Part("hidden", layer)
         state = real_rows(asked, states[part])
         assert state.shape[-1] == part_width(model.config, part)
-        if layer == 0 and kind in ("albert", "electra"):  # transformers' is behind a projection
+        if layer == 0 and model.config.model_type in (
+            "albert",
+            "electra",
+        ):  # transformers' is behind a projection
             continue
         told_state = real_rows(asked, expected[layer])
         size = float(told_state.abs().max())  # MobileBERT has no norms: its states grow
@@ -134,17 +113,16 @@ def test_hidden_states_are_those_that_transformers_reports(
 
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_distributions_are_those_that_transformers_reports(
-    name: str, attention: str, left: bool
+    make: Make, name: str, attention: str, left: bool
 ) -> None:
     """Recomputed from queries and keys, or caught where positions have a say of their own."""
-    asked, kind = batch(left), MODELS[name][0]
-    model = make(name, attention)
+    asked, (model, family) = batch(left), make(name, attention)
     parts = [Part("attention", layer) for layer in range(1, layer_count(model.config) + 1)]
-    states = ask(model, asked, FAMILIES[kind], parts).states
-    expected = told(name, asked).attentions
+    states = ask(model, asked, family, parts).states
+    expected = told(make(name)[0], asked).attentions
     for part, whole in zip(parts, expected, strict=True):
         ours, theirs = states[part].transpose(1, 2), whole.transpose(1, 2)
         assert ours.shape == (3, 11, head_count(model.config), 11)
@@ -154,17 +132,16 @@ def test_distributions_are_those_that_transformers_reports(
 
 
 @pytest.mark.parametrize("left", [False, True])
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "xlnet"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "xlnet"])
 @torch.no_grad()
 def test_distributions_times_values_are_what_the_output_projection_takes(
-    name: str, left: bool
+    make: Make, name: str, left: bool
 ) -> None:
     """Values of another layer, or in another order of heads, would not give the context."""
-    asked, kind = batch(left), MODELS[name][0]
-    model = make(name)
+    asked, (model, family) = batch(left), make(name)
     contexts: list[torch.Tensor] = []
-    layers = layer_modules(model, FAMILIES[kind])
-    path = OUTPUT.get(kind, "attention.output.dense")
+    layers = layer_modules(model, family)
+    path = OUTPUT.get(model.config.model_type, "attention.output.dense")
     for layer in layers:
         layer.get_submodule(path).register_forward_pre_hook(
             lambda _module, inputs: contexts.append(inputs[0])
@@ -172,7 +149,7 @@ def test_distributions_times_values_are_what_the_output_projection_takes(
     for number in range(1, layer_count(model.config) + 1):
         contexts.clear()
         parts = (Part("attention", number), Part("values", number))
-        states = ask(model, asked, FAMILIES[kind], parts).states
+        states = ask(model, asked, family, parts).states
         shares, values = (states[part] for part in parts)
         assert values.shape == (3, 11, part_width(model.config, parts[1]))
         heads = values.unflatten(-1, (shares.shape[1], -1)).transpose(1, 2)
@@ -183,9 +160,9 @@ def test_distributions_times_values_are_what_the_output_projection_takes(
 
 
 @torch.no_grad()
-def test_xlnets_vectors_give_its_context() -> None:
+def test_xlnets_vectors_give_its_context(make: Make) -> None:
     """Its heads stand in parameters, its tokens before its rows."""
-    asked, model = batch(left=True), make("xlnet")
+    asked, (model, family) = batch(left=True), make("xlnet")
     given: dict[str, torch.Tensor] = {}
     attention = model.transformer.layer[1].rel_attn
     core = attention.rel_attn_core
@@ -196,37 +173,36 @@ def test_xlnets_vectors_give_its_context() -> None:
 
     attention.rel_attn_core = seen
     parts = (Part("queries", 2), Part("keys", 2), Part("values", 2))
-    states = ask(model, asked, FAMILIES["xlnet"], parts).states
+    states = ask(model, asked, family, parts).states
     for part in parts:
         torch.testing.assert_close(states[part], given[part.what].transpose(0, 1).flatten(2))
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "electra"])
 @torch.no_grad()
-def test_the_last_layers_keys_and_values_leave_the_shortcut_alone(name: str) -> None:
+def test_the_last_layers_keys_and_values_leave_the_shortcut_alone(make: Make, name: str) -> None:
     """The last layer for the first token alone still needs every key and value; no query."""
-    asked, kind = batch(left=False), MODELS[name][0]
-    model = make(name, "sdpa")
+    asked, (model, family) = batch(left=False), make(name, "sdpa")
     widths: list[int] = []
-    last = layer_modules(model, FAMILIES[kind])[-1]
+    last = layer_modules(model, family)[-1]
     last.register_forward_hook(lambda _module, _inputs, output: widths.append(output.shape[1]))
-    whole = ask(model, asked, FAMILIES[kind], [Part("hidden", 4), Part("keys", 4)])
-    short = ask(model, asked, FAMILIES[kind], [Part("keys", 4), Part("values", 4)])
+    whole = ask(model, asked, family, [Part("hidden", 4), Part("keys", 4)])
+    short = ask(model, asked, family, [Part("keys", 4), Part("values", 4)])
     for what in ("queries", "attention"):
         part = Part(what, 4)  # type: ignore[arg-type]
-        assert ask(model, asked, FAMILIES[kind], [part]).states[part].shape[-2] == 11
+        assert ask(model, asked, family, [part]).states[part].shape[-2] == 11
     assert widths == [11, 1, 11, 11]
     torch.testing.assert_close(short.states[Part("keys", 4)], whole.states[Part("keys", 4)])
     torch.testing.assert_close(short.logits, whole.logits)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
-def test_gradients_flow_into_what_is_caught(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_flow_into_what_is_caught(make: Make, name: str) -> None:
     """A student's parts without a gradient would teach it nothing."""
-    kind = MODELS[name][0]
-    model = make(name).train()
+    model, family = make(name)
+    model.train()
     parts = [Part(what, 2) for what in ("hidden", "queries", "keys", "values", "attention")]  # type: ignore[arg-type]
-    states = ask(model, batch(left=False), FAMILIES[kind], parts).states
+    states = ask(model, batch(left=False), family, parts).states
     first = model.get_input_embeddings().weight
     for part, state in states.items():
         (gradient,) = torch.autograd.grad(
@@ -235,16 +211,17 @@ def test_gradients_flow_into_what_is_caught(name: str) -> None:
         assert gradient.abs().sum() > 0, part.name
 
 
-def test_every_family_is_held_against_transformers() -> None:
+def test_every_family_is_held_against_transformers(tiny: dict[str, Any]) -> None:
     """A family that nobody compared may be off by a layer."""
-    assert {kind for kind, _ in MODELS.values()} == set(FAMILIES)
+    assert set(tiny) == set(NAMES)
+    assert {settings["model_type"] for settings in tiny.values()} == set(FAMILIES)
 
 
 @torch.no_grad()
-def test_asking_leaves_no_hook_behind() -> None:
+def test_asking_leaves_no_hook_behind(make: Make) -> None:
     """One that stayed would keep every batch's states in memory."""
-    model = make("albert")
-    ask(model, batch(left=False), FAMILIES["albert"], [Part("attention", 3), Part("hidden", 0)])
+    model, family = make("albert")
+    ask(model, batch(left=False), family, [Part("attention", 3), Part("hidden", 0)])
     hooks = [m for m in model.modules() if m._forward_hooks or m._forward_pre_hooks]
     assert hooks == []
 
@@ -253,42 +230,44 @@ def test_asking_leaves_no_hook_behind() -> None:
     ("part", "allowed"),
     [(Part("hidden", 5), "0 to 4"), (Part("queries", 0), "1 to 4"), (Part("attention", 7), "1 to")],
 )
-def test_refuses_layers_that_a_model_has_not(part: Part, allowed: str) -> None:
+def test_refuses_layers_that_a_model_has_not(make: Make, part: Part, allowed: str) -> None:
     """It would fail in the first step, an hour of recording later."""
-    config = make("bert").config
+    model, family = make("bert")
     with pytest.raises(RecipeError, match=f"4 layers\nUse a layer from {allowed}"):
-        check_parts(config, FAMILIES["bert"], [part], where="objective.terms[0]")
+        check_parts(model.config, family, [part], where="objective.terms[0]")
 
 
-def test_refuses_vectors_of_layers_that_attend_several_times() -> None:
+def test_refuses_vectors_of_layers_that_attend_several_times(tiny: dict[str, Any]) -> None:
     """Which of them would be matched?"""
-    config = AutoConfig.for_model("albert", **SIZES, inner_group_num=2)
+    config = AutoConfig.for_model(**tiny["albert"], inner_group_num=2)
     with pytest.raises(RecipeError, match="attends several times"):
         check_parts(config, FAMILIES["albert"], [Part("keys", 1)], where="objective.terms[0]")
     check_parts(config, FAMILIES["albert"], hidden_parts((1,)), where="objective.terms[0]")
 
 
-@pytest.mark.parametrize("name", list(MODELS))
-def test_refuses_scores_where_vectors_alone_do_not_give_them(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_refuses_scores_where_vectors_alone_do_not_give_them(
+    tiny: dict[str, Any], name: str
+) -> None:
     """Q K^T without the positions that are added inside would be a plausible, wrong target."""
-    kind, settings = MODELS[name]
-    config = AutoConfig.for_model(kind, **settings)
-    if name in DOT and name != "gpt2-scaled":
-        check_scores(config, FAMILIES[kind], where="objective.terms[0]")
+    config = AutoConfig.for_model(**tiny[name])
+    family = FAMILIES[config.model_type]
+    if not name.startswith(("mpnet", "deberta", "xlnet", "gpt2-scaled")):
+        check_scores(config, family, where="objective.terms[0]")
         return
     with pytest.raises(RecipeError, match="its queries and keys do not give them"):
-        check_scores(config, FAMILIES[kind], where="objective.terms[0]")
+        check_scores(config, family, where="objective.terms[0]")
 
 
 @torch.no_grad()
-def test_refuses_a_class_of_the_users_with_other_modules() -> None:
+def test_refuses_a_class_of_the_users_with_other_modules(make: Make) -> None:
     """An AttributeError from inside a hook would say nothing."""
-    model = make("bert")
+    model, family = make("bert")
     model.bert.encoder.layer[1].attention.self.project = model.bert.encoder.layer[
         1
     ].attention.self._modules.pop("key")
     with pytest.raises(TeacherError, match="has no module 'key'"):
-        ask(model, batch(left=False), FAMILIES["bert"], [Part("keys", 2)])
+        ask(model, batch(left=False), family, [Part("keys", 2)])
 
 
 def test_a_parts_name_leads_back_to_it() -> None:

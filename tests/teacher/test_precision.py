@@ -12,7 +12,7 @@ import torch
 from limbeck.config.recipe import TeacherConfig
 from limbeck.data.encode import Encoded
 from limbeck.knowledge.answers import LiveTeacher
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.teacher.ask import ask, predict_logits
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.teacher.parts import Part, hidden_parts

@@ -14,7 +14,7 @@ from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm, Term
 from limbeck.data.encode import Encoded
 from limbeck.errors import TrainingError
 from limbeck.knowledge.answers import LiveTeacher
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.ask import predict_logits
@@ -119,11 +119,13 @@ def test_a_killed_training_ends_like_a_straight_one(
         folder = tmp_path / f"killed{kill_at}"
         taken = {"steps": 0}
 
-        def take(self: Any, *args: Any, taken: dict = taken, kill_at: int = kill_at) -> Any:
+        def take(
+            self: Any, *args: Any, share: float, taken: dict = taken, kill_at: int = kill_at
+        ) -> Any:
             if taken["steps"] == kill_at:
                 raise _Killed
             taken["steps"] += 1
-            return real(self, *args)
+            return real(self, *args, share=share)
 
         monkeypatch.setattr(loop.Stepper, "take", take)
         with pytest.raises(_Killed):

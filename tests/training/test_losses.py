@@ -210,7 +210,7 @@ def test_exits_learn_from_labels_and_from_the_last_layer_alone() -> None:
     soft = 4 * (p * np.log(p / q)).sum(1).mean()
     own = np.log(_softmax(inputs.exit_logits[1].double().numpy()))
     hard = -np.mean([own[0, 0], own[1, 2], own[3, 1]])
-    assert float(value) == pytest.approx(0.25 * hard + 0.75 * soft, rel=1e-5)
+    assert float(value.detach()) == pytest.approx(0.25 * hard + 0.75 * soft, rel=1e-5)
 
 
 def test_a_temperature_follows_its_schedule() -> None:
@@ -224,4 +224,8 @@ def test_a_temperature_follows_its_schedule() -> None:
 def test_rows_are_weighted_by_what_the_term_says(examples: str) -> None:
     """Weights that change nothing were not passed on."""
     weighted = LogitsTerm.model_validate({"examples": examples})
-    assert _value(weighted) != pytest.approx(_value(LogitsTerm()), rel=1e-3)
+    inputs = _inputs()
+    assert inputs.teacher_logits is not None
+    wrong = (inputs.teacher_logits.argmax(1) + 1) % 3
+    inputs = replace(inputs, labels=torch.where(inputs.labels == 2, wrong, inputs.labels))
+    assert _value(weighted, inputs) != pytest.approx(_value(LogitsTerm(), inputs), rel=1e-3)

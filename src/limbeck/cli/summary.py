@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from limbeck.config.methods import METHODS
+from limbeck.config.catalog import METHODS
 from limbeck.evaluation.report import Comparison, Export, Performance, Report
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from limbeck.config.recipe import ObjectiveConfig, Recipe
-from limbeck.config.schedule import Ramp, Steps
+from limbeck.config.schedule import Adaptive, Ramp, Steps
 from limbeck.config.stages import AssistantConfig, Stage
 from limbeck.config.terms import TERMS
 
@@ -44,6 +44,7 @@ def page() -> str:
     parts.append(_SCHEDULES)
     parts.append(_table("A ramp", Ramp, skip_groups=False))
     parts.append(_table("Steps", Steps, skip_groups=False))
+    parts.append(_table("An adaptive temperature", Adaptive, skip_groups=False))
     return "\n".join(parts)
 
 

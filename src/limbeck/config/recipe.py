@@ -11,7 +11,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from limbeck.config.methods import method_names, with_method
 from limbeck.config.schedule import Strict
-from limbeck.config.shapes import SHAPES
 from limbeck.config.stages import (
     AssistantConfig,
     AugmentConfig,
@@ -20,6 +19,7 @@ from limbeck.config.stages import (
     Stage,
     terms_that_say_something,
 )
+from limbeck.config.student import StudentConfig
 from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
@@ -120,65 +120,6 @@ class KnowledgeConfig(Strict):
         default=0.1, description="Largest move that auto accepts."
     )
     shard_rows: PositiveInt = Field(default=8192, description="Rows a shard: what a kill can cost.")
-
-
-class StudentConfig(Strict):
-    """The model to make: cut out of the teacher unless it says otherwise."""
-
-    shape: str | None = Field(default=None, description="A named shape: " + ", ".join(SHAPES) + ".")
-    layers: PositiveInt | None = Field(
-        default=None, description="Half the teacher's when not given."
-    )
-    from_layers: tuple[int, ...] | None = Field(
-        default=None,
-        alias="from",
-        description="Teacher layers to take, from 1; evenly spread by default.",
-    )
-    hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
-    heads: PositiveInt | None = Field(
-        default=None, description="Attention heads; keeps the head size."
-    )
-    intermediate: PositiveInt | None = Field(
-        default=None, description="Feed-forward neurons a layer."
-    )
-    vocabulary: Literal["full", "trim"] = Field(
-        default="full", description="trim keeps the tokens that the training texts need."
-    )
-    init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
-        default="teacher", description="Where the weights come from."
-    )
-    checkpoint: str | None = Field(
-        default=None, description="A folder or hub name of a student to start from instead."
-    )
-    dropout: Share = Field(
-        default=0.0, description="Of hidden states and attention while training."
-    )
-
-    @field_validator("from_layers", mode="before")
-    @classmethod
-    def _layers_from_text(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            return (value,)
-        if isinstance(value, str):
-            parts = [part.strip() for part in value.split(",") if part.strip()]
-            if not all(part.isdecimal() for part in parts):
-                raise ValueError(f"{value!r} is no list of layers; write numbers, such as 1,3,5")
-            return tuple(int(part) for part in parts)
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.shape is not None and self.shape not in SHAPES:
-            raise ValueError(
-                f"there is no shape {self.shape!r}.{nearest(self.shape, SHAPES)} "
-                f"Use one of {', '.join(SHAPES)}"
-            )
-        if self.from_layers is not None and self.layers not in (None, len(self.from_layers)):
-            raise ValueError(
-                f"layers is {self.layers} but from names {len(self.from_layers)} layers "
-                f"{list(self.from_layers)}; delete one of the two or make them agree"
-            )
-        return self
 
 
 class ObjectiveConfig(Strict):

@@ -71,6 +71,28 @@ def _refuse_outside(key: str, share: float) -> None:
         )
 
 
+class Adaptive(Strict):
+    """A temperature for each row: lower where the student's logits point elsewhere."""
+
+    shape: Literal["adaptive"]
+    base: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=2.0, description="The mean of the rows' temperatures."
+    )
+    spread: Finite = Field(default=0.5, description="How far they may lie from it.")
+    focus: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="The greater, the more the worst rows alone are told apart."
+    )
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if self.spread * 2**self.focus >= self.base:
+            raise ValueError(
+                f"base is {self.base}, spread {self.spread} and focus {self.focus}: a row's "
+                "temperature could reach 0; spread * 2^focus must stay below base"
+            )
+        return self
+
+
 def _tag(value: Any) -> str:
     shape = value.get("shape") if isinstance(value, dict) else getattr(value, "shape", None)
     if isinstance(value, dict) or shape is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from limbeck.config.schedule import Number, Strict, smallest
+from limbeck.config.schedule import Adaptive, Finite, Number, Strict, smallest
 
 LayerMapRule = Literal[
     "uniform", "uniform_and_embeddings", "skip", "first", "last", "last_alone", "random", "learned",
@@ -35,27 +35,44 @@ class LogitsTerm(Strict):
         "kl", "cross_entropy", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl",
         "decoupled", "correlation",
     ] = Field(default="kl", description="Which distance; see the page of methods.")  # fmt: skip
-    temperature: Number | Literal["adaptive"] = Field(
+    temperature: Number | Adaptive = Field(
         default=2.0,
-        description="Softens both; may be a schedule; adaptive gives each row and each model its "
-        "own, from the spread of its logits.",
+        description="Softens both; may be a schedule, or `{shape: adaptive}`: a row's own.",
     )
+    standardize: bool = Field(
+        default=False,
+        description="Bring each row's logits to a spread of 1 first, on both sides, so that the "
+        "teacher's scale need not be learned; for three classes and more.",
+    )
+    skew: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="skewed_kl, skewed_reverse_kl: share of the other side mixed in."
+    )
+    target: Finite = Field(default=1.0, description="decoupled: weight of the target class.")
+    others: Finite = Field(default=4.0, description="decoupled: weight of the other classes.")
+    by_row: Finite = Field(default=1.0, description="correlation: weight of that across classes.")
+    by_class: Finite = Field(default=1.0, description="correlation: weight of that across rows.")
     examples: Examples = Field(
         default="equal",
         description="Which rows count more: those of which the teacher is sure, those where it is "
         "right, or those of which the student is unsure.",
     )
 
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _adaptive_alone(cls, value: Any) -> Any:
+        return {"shape": "adaptive"} if value == "adaptive" else value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.temperature != "adaptive" and smallest(self.temperature) <= 0:
+        adaptive = isinstance(self.temperature, Adaptive)
+        if not isinstance(self.temperature, Adaptive) and smallest(self.temperature) <= 0:
             raise ValueError(
                 "temperature must be above 0 at every step; use 1 for the models' own probabilities"
             )
-        if self.divergence in ("decoupled", "correlation") and self.examples != "equal":
+        if self.divergence == "correlation" and (adaptive or self.examples != "equal"):
             raise ValueError(
-                f"examples is {self.examples!r}, but {self.divergence} has no row of its own to "
-                "weigh; use examples: equal, or another divergence"
+                "correlation compares the rows of a batch with each other, so no row has a "
+                "temperature or a weight of its own; use examples: equal and one temperature"
             )
         return self
 

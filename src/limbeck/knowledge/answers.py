@@ -9,8 +9,8 @@ import numpy as np
 
 from limbeck.data.encode import Encoded
 from limbeck.knowledge.columns import rounded
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import zero_padding
-from limbeck.knowledge.store import Kind
 from limbeck.teacher.ask import ask
 from limbeck.teacher.attention import with_distributions
 from limbeck.teacher.parts import Part

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.teacher.parts import Part
 
 if TYPE_CHECKING:
@@ -25,24 +25,9 @@ _STEPS = 127
 FLOAT16_MAX = 65504.0
 
 
-def columns_of(kind: Kind) -> dict[str, Part]:
-    """The shard columns that hold a kind's parts, each with its part."""
-    found: dict[str, Part] = {}
-    for part in kind.parts:
-        found[part.name] = part
-        if in_int8(part, kind):
-            found |= {f"{part.name}_{end}": part for end in ("scale", "error", "cosine")}
-    return found
-
-
-def in_int8(part: Part, kind: Kind) -> bool:
-    """Whether the part is kept as int8: vectors where the kind says so."""
-    return kind.states == "int8" and part.what != "attention"
-
-
 def rounded(part: Part, state: Tensor, kind: Kind) -> Tensor:
     """A state as it will be read again after recording, float32: what live answers pass through."""
-    if not in_int8(part, kind):
+    if not kind.int8(part):
         return state.half().float()
     values, scale = _int8(state.float())
     return values.float() * scale.unsqueeze(-1)
@@ -67,7 +52,7 @@ def row_columns(
                 map_[:, keep][:, :, keep].numpy() for map_, keep in zip(half, real, strict=True)
             ]
         }
-    if not in_int8(part, kind):
+    if not kind.int8(part):
         half = state.half().cpu()  # what overflows becomes infinite and is refused by name
         return {part.name: [row[keep].numpy() for row, keep in zip(half, real, strict=True)]}
     told = state.float()
@@ -126,23 +111,24 @@ def read_row(table: pa.Table, part: Part, row: int, tokens: int, kind: Kind) -> 
     if part.what == "attention":
         return flat.reshape(-1, tokens, tokens)
     state = flat.reshape(tokens, -1)
-    if in_int8(part, kind):
+    if kind.int8(part):
         scale = column_row(table.column(f"{part.name}_scale"), row)
         return state.astype(np.float32) * scale[:, None]
     return state
 
 
 def rounding_error(table: pa.Table, kind: Kind) -> dict[str, dict[str, float]]:
-    """By part kept as int8: the largest relative error of a vector, and the mean cosine."""
+    """By part kept as int8: the largest relative error of a vector, the mean cosine, its tokens."""
     found = {}
     for part in kind.parts:
-        if in_int8(part, kind):
-            tokens = np.diff(table.column(f"{part.name}_scale").chunk(0).offsets.to_numpy())
-            errors, cosines = (
-                table.column(f"{part.name}_{end}").to_numpy() for end in ("error", "cosine")
-            )
+        if kind.int8(part):
+            tokens = table.column("tokens").to_numpy()
+            cosines = table.column(f"{part.name}_cosine").to_numpy()
             found[part.name] = {
-                "largest_relative_error": float(errors.max()),
-                "mean_cosine": float((cosines * tokens).sum() / tokens.sum()),
+                "largest_relative_error": float(
+                    table.column(f"{part.name}_error").to_numpy().max()
+                ),
+                "mean_cosine": float((cosines * tokens).sum(dtype=np.float64) / tokens.sum()),
+                "tokens": int(tokens.sum()),
             }
     return found

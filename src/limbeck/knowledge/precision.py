@@ -9,8 +9,8 @@ import numpy as np
 
 from limbeck.config.recipe import KnowledgeConfig
 from limbeck.data.encode import Encoded
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import answers
-from limbeck.knowledge.store import Kind
 from limbeck.machine import remembered
 from limbeck.progress import say
 from limbeck.teacher.precision import computing_in

@@ -14,11 +14,12 @@ from limbeck.data.encode import Encoded
 from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
-from limbeck.knowledge.columns import FLOAT16_MAX, as_column, columns_of, in_int8, row_columns
+from limbeck.knowledge.columns import FLOAT16_MAX, as_column, row_columns
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
 from limbeck.knowledge.size import knowledge_mb
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.store import Identity, Store
 from limbeck.machine import kept_pages
 from limbeck.progress import Step, say, step
 from limbeck.teacher.ask import ask
@@ -126,7 +127,7 @@ def _shard(
     lengths = encoded.lengths[rows]
     logits = np.empty((len(rows), class_count(model)), dtype=np.float32)
     columns: dict[str, list[np.ndarray]] = {
-        name: [np.empty(0)] * len(rows) for name in columns_of(identity.kind)
+        name: [np.empty(0)] * len(rows) for name in identity.kind.columns()
     }
     hashes = text_hashes(texts, span)
     unknown = earlier.fill(hashes, logits, columns)
@@ -152,6 +153,7 @@ def _shard(
         {
             "id": ids if isinstance(ids, pa.Array) else ids.chunk(0),
             TEXT_COLUMN: pa.array(hashes),
+            "tokens": pa.array(lengths.astype(np.int32)),
             "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),
             **{name: as_column(values) for name, values in columns.items()},
         }
@@ -189,11 +191,11 @@ def _refuse_broken(
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     what = "logits"
-    for name, part in columns_of(kind).items():
+    for name, part in kind.columns().items():
         if not len(bad):
             bad = np.flatnonzero([not np.isfinite(value).all() for value in columns[name]])
             at_most = f" (kept as float16, at most {FLOAT16_MAX:.0f})"
-            what = part.in_words() + ("" if in_int8(part, kind) else at_most)
+            what = part.in_words() + ("" if kind.int8(part) else at_most)
     if len(bad):
         shown = ", ".join(ids[int(row)].as_py() for row in bad[:3])
         raise TeacherError(

@@ -16,7 +16,8 @@ import pyarrow as pa
 from limbeck.data.texts import Texts
 from limbeck.files import read_json
 from limbeck.knowledge.columns import column_row
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.kind import Kind
+from limbeck.knowledge.store import Identity, Store
 
 TEXT_COLUMN = "text_hash"
 """The shard column of the texts' 64-bit hashes: what answers are found by."""

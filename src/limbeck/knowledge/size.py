@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import KnowledgeConfig
-from limbeck.knowledge.columns import in_int8
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.teacher.attention import basis, numbers
 from limbeck.teacher.parts import Part
 
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
     from limbeck.teacher.load import Checkpoint
 
-_ID, _SCALE, _ERRORS = 24, 4, 8
-"""Bytes of a row's id and hash, of a token's int8 scale, of a row's rounding errors."""
+_ROW, _LIST, _SCALE, _ERRORS = 28, 8, 4, 8
+"""Bytes of a row's id, hash and length; of its place in a column of lists; of a token's int8 scale;
+of a row's rounding errors."""
 
 
 def kind_for(
@@ -47,11 +47,11 @@ def knowledge_mb(kind: Kind, config: PreTrainedConfig, classes: int, lengths: np
         classes: Of its head.
         lengths: Tokens of each text.
     """
-    size = (_ID + 4 * classes) * len(lengths)
+    rows, tokens = len(lengths), int(lengths.sum())
+    size = (_ROW + 4 * classes) * rows
     for part in kind.parts:
         count = numbers(config, part, lengths)
-        if in_int8(part, kind):
-            size += count + _SCALE * int(lengths.sum()) + _ERRORS * len(lengths)
-        else:
-            size += 2 * count
+        size += (count if kind.int8(part) else 2 * count) + _LIST * rows
+        if kind.int8(part):
+            size += _SCALE * tokens + (_LIST + _ERRORS) * rows
     return size / 1e6

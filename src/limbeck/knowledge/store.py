@@ -2,8 +2,8 @@
 
 ``knowledge/<address>/manifest.json`` lists the shards; a shard is an Arrow IPC file that
 ``datasets``, ``pyarrow`` and ``pandas.read_feather`` open without limbeck. Columns: ``id`` (the
-row's id), ``text_hash`` (of the exact text, 64 bits), ``logits`` (float32, one a class) and those
-of `rounding.columns_of` for every part that is kept.
+row's id), ``text_hash`` (of the exact text, 64 bits), ``tokens`` (their number under the teacher's
+tokenizer), ``logits`` (float32, one a class) and those of every part that is kept (`columns.py`).
 """
 
 from __future__ import annotations
@@ -18,41 +18,15 @@ import pyarrow as pa
 
 from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json, whole_file, write_json
+from limbeck.knowledge.columns import rounding_error
+from limbeck.knowledge.kind import Kind
 from limbeck.progress import say
-from limbeck.teacher.parts import Part, in_words
 
 VERSION = 3
-_ENTRY: dict[str, type] = {"shard": int, "file": str, "rows": int, "bytes": int, "sha256": str}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is recorded.
-
-    Attributes:
-        parts: What is kept of the teacher's computation besides the logits, rising.
-        precision: Arithmetic of the teacher's pass, float32 or bfloat16.
-        states: How vectors are kept, float16 or int8; distributions are float16 always.
-    """
-
-    parts: tuple[Part, ...] = ()
-    precision: str = "float32"
-    states: str = "float16"
-
-    def in_words(self) -> str:
-        """``logits; hidden states of layers 2, 4 in int8; asked in float32``."""
-        kept = f"; {in_words(self.parts)} in {self.states}" if self.parts else ""
-        return f"logits{kept}; asked in {self.precision}"
-
-    def content(self) -> dict[str, Any]:
-        """As JSON, parts by name."""
-        return {**asdict(self), "parts": [part.name for part in self.parts]}
-
-    @staticmethod
-    def of(content: dict[str, Any]) -> Kind:
-        """What `content` made, from JSON."""
-        parts = tuple(Part.named(name) for name in content["parts"])
-        return Kind(parts, str(content["precision"]), str(content["states"]))
+_ENTRY: dict[str, type] = {
+    "shard": int, "file": str, "rows": int, "bytes": int, "sha256": str, "rounding": dict,
+}  # fmt: skip
+_ROUNDING = {"largest_relative_error": float, "mean_cosine": float, "tokens": int}
 
 
 @dataclass(frozen=True)
@@ -148,17 +122,20 @@ class Store:
             "rows": table.num_rows,
             "bytes": self.path(shard).stat().st_size,
             "sha256": file_sha256(self.path(shard)),
+            "rounding": rounding_error(table, self.identity.kind),
         }
         self._write_manifest()
 
     def _write_manifest(self) -> None:
+        entries = [self._shards[shard] for shard in sorted(self._shards)]
         write_json(
             self.place / "manifest.json",
             {
                 "version": VERSION,
                 **self.identity.content(),
                 "complete": len(self._shards) == self.identity.shards,
-                "shards": [self._shards[shard] for shard in sorted(self._shards)],
+                "rounding": _over_all([entry["rounding"] for entry in entries]),
+                "shards": entries,
             },
         )
 
@@ -168,17 +145,39 @@ class Store:
             return pa.ipc.open_file(source).read_all()
 
 
+def _over_all(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The rounding errors of all shards as one figure a part."""
+    found = {}
+    for name in shards[0]:
+        parts = [shard[name] for shard in shards]
+        tokens = sum(part["tokens"] for part in parts)
+        found[name] = {
+            "largest_relative_error": max(part["largest_relative_error"] for part in parts),
+            "mean_cosine": sum(part["mean_cosine"] * part["tokens"] for part in parts) / tokens,
+            "tokens": tokens,
+        }
+    return found
+
+
 def _read(manifest: Path, identity: Identity) -> list[dict[str, Any]]:
     try:
         content = read_json(manifest)
         if content["rows"] != identity.rows:
             return []
-        return [
-            {key: kind(entry[key]) for key, kind in _ENTRY.items()} for entry in content["shards"]
-        ]
+        kind = identity.kind
+        rounded = [part.name for part in kind.parts if kind.int8(part)]
+        entries = []
+        for entry in content["shards"]:
+            read = {key: type_(entry[key]) for key, type_ in _ENTRY.items()}
+            read["rounding"] = {
+                name: {key: type_(read["rounding"][name][key]) for key, type_ in _ROUNDING.items()}
+                for name in rounded
+            }
+            entries.append(read)
     except (ValueError, KeyError, TypeError) as error:
         raise KnowledgeError(
             str(manifest),
             f"the manifest cannot be read ({type(error).__name__}: {error})",
             "Delete this folder; the same command records it again.",
         ) from None
+    return entries

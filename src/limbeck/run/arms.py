@@ -125,7 +125,7 @@ def _control_training(plan: Plan) -> TrainingConfig:
 def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
     checkpoint = plan.teacher
     sample = []
-    if plan.student.narrow and plan.student.init == "teacher":
+    if plan.student.wants_sample:
         rows = sample_rows(plan.encoded.lengths, plan.recipe.seed)
         sample = [
             checkpoint.batch(plan.encoded, rows[start : start + 64])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from limbeck.config.recipe import Recipe, TrainingConfig
 from limbeck.config.stages import Stage
-from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
+from limbeck.config.terms import AttentionTerm, LogitsTerm, RelationsTerm, Term
 from limbeck.errors import RecipeError
 from limbeck.student.plan import StudentPlan
 from limbeck.teacher.attention import check_parts, check_scores, part_width
@@ -97,6 +97,7 @@ def plan_terms(
     refuse_unprojected(found, part_width(student.config, Part("hidden", 1)), wide, where=where)
     for place, term in enumerate(found):
         _refuse_heads(term, f"{where}[{place}]", student, teacher)
+        _refuse_two_classes(term, f"{where}[{place}]", len(teacher.labels))
         if isinstance(term, AttentionTerm) and term.distance == "score_mse":
             check_scores(student.config, family, where=f"{where}[{place}] (student)")
             check_scores(teacher.config, teacher.family, where=f"{where}[{place}]")
@@ -123,6 +124,15 @@ def _refuse_heads(term: Term, where: str, student: StudentPlan, teacher: Checkpo
                 f"{heads} relation heads do not divide the {name}'s {width} numbers a token",
                 f"Use a divisor of it, such as {_divisor(width, heads)}.",
             )
+
+
+def _refuse_two_classes(term: Term, where: str, classes: int) -> None:
+    if isinstance(term, LogitsTerm) and term.standardize and classes < 3:
+        raise RecipeError(
+            f"{where}.standardize",
+            f"the teacher has {classes} classes, and two standardized logits are always 1 and -1",
+            "Set standardize: false.",
+        )
 
 
 def _divisor(width: int, near: int) -> int:

@@ -12,8 +12,8 @@ from limbeck.config.terms import HiddenTerm, Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
-from limbeck.knowledge.store import Kind
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
@@ -92,7 +92,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.parts))
+    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
         student = plan_student(recipe.student, teacher, len(trimmed.kept))
@@ -134,7 +134,7 @@ def describe(plan: Plan) -> list[str]:
     lines = [
         f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
         f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
-        f"student   {layers} layers x {plan.student.config.hidden_size}, "
+        f"student   {_kind(plan)}{layers} layers x {plan.student.config.hidden_size}, "
         f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
         f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
         "in int8",
@@ -169,6 +169,11 @@ def _terms_line(terms: Sequence[Term]) -> str:
     return "; ".join(map(_term_line, terms))
 
 
+def _kind(plan: Plan) -> str:
+    same = plan.student.architecture == "same"
+    return "" if same else f"{plan.student.config.model_type} of "
+
+
 def _term_line(term: Term) -> str:
     settings = term.model_dump(exclude={"kind", "weight"}, exclude_none=True)
     inside = ", ".join(f"{key}={value}" for key, value in settings.items())
@@ -178,16 +183,16 @@ def _term_line(term: Term) -> str:
 
 
 def _trim(
-    recipe: Recipe, teacher: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
+    recipe: Recipe, student: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
 ) -> Trimmed | None:
     if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
         return None
-    trimmed = trim_vocabulary(teacher.tokenizer, [encoded])
+    trimmed = trim_vocabulary(student.tokenizer, [encoded])
     # Hidden states are matched token by token, so there not one text may differ.
     limit = 0.0 if exact else 0.001
     different = check_trimmed(trimmed, material.train.texts, encoded, limit=limit)
     say(
-        f"  vocabulary: {len(trimmed.kept):,} of {teacher.config.vocab_size:,} tokens kept"
+        f"  vocabulary: {len(trimmed.kept):,} of {student.config.vocab_size:,} tokens kept"
         + (f"; {different} texts are now cut into other tokens" if different else "")
     )
     return trimmed

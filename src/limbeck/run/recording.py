@@ -14,12 +14,12 @@ from limbeck.data.read import read_rows
 from limbeck.data.texts import gather
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.mixture import Mixture, Voice
 from limbeck.knowledge.precision import choose_precision
 from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.size import kind_for
-from limbeck.knowledge.store import Kind
 from limbeck.machine import cores_or, threads
 from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan

@@ -56,7 +56,7 @@ def part_width(config: PreTrainedConfig, part: Part) -> int:
     """Numbers a token: of its hidden state, or of all heads' vectors side by side."""
     settings: Any = config
     if part.what == "hidden":
-        own = part.layer == 0 and settings.model_type in ("albert", "electra")
+        own = part.layer == 0 and settings.model_type == "electra"
         return int(settings.embedding_size if own else settings.hidden_size)
     heads = head_count(config)
     width = getattr(settings, "true_hidden_size", settings.hidden_size)

@@ -110,9 +110,10 @@ FAMILIES: dict[str, Family] = {
         "hidden_dim",
         first_token="distilbert",
     ),
+    # ALBERT's embeddings have one too; what its first layer reads is as wide as the stream.
     "albert": Family(
         "encoder.albert_layer_groups",
-        "embeddings",
+        "encoder.embedding_hidden_mapping_in",
         Vectors("albert_layers.0.attention"),
         shared_layers=True,
     ),

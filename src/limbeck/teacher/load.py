@@ -244,6 +244,7 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
         "classifier_dropout",
+        "classifier_dropout_prob",
         "dropout",
         "attention_dropout",
         "seq_classif_dropout",

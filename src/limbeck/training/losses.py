@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
-from limbeck.config.schedule import number_at
+from limbeck.config.schedule import Adaptive, number_at
 from limbeck.config.terms import (
     AttentionTerm,
     ExitsTerm,
@@ -45,6 +45,7 @@ from limbeck.objective import (
     relational_distance,
     similarity_preserving,
     soft_cross_entropy,
+    standardize_logits,
     uncertainty_weights,
 )
 from limbeck.teacher.parts import Part
@@ -61,6 +62,8 @@ DIVERGENCES: dict[str, Loss] = {
     "cross_entropy": soft_cross_entropy,
     "reverse_kl": logit_reverse_kl,
     "jensen_shannon": logit_jensen_shannon,
+}
+SKEWED: dict[str, Loss] = {
     "skewed_kl": logit_skewed_kl,
     "skewed_reverse_kl": logit_skewed_reverse_kl,
 }
@@ -178,20 +181,43 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
 def _logits(term: LogitsTerm, inputs: Inputs) -> Tensor:
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
-    if term.temperature == "adaptive":
-        temperature = 1.0
-        student, teacher = gap_temperature(student, teacher)
-    else:
-        temperature = number_at(term.temperature, inputs.share)
+    if term.standardize:
+        student, teacher = standardize_logits(student), standardize_logits(teacher)
+    temperature = _temperature(term, student, teacher, inputs.share)
+    weights = _row_weights(term, inputs)
     match term.divergence:
         case "decoupled":
-            return decoupled_kd(student, teacher, inputs.labels, temperature=temperature)
+            return decoupled_kd(
+                student,
+                teacher,
+                inputs.labels,
+                temperature=temperature,
+                alpha=term.target,
+                beta=term.others,
+                weights=weights,
+            )
         case "correlation":
-            return logit_correlation(student, teacher, temperature=temperature)
+            return logit_correlation(
+                student, teacher, temperature=temperature, beta=term.by_row, gamma=term.by_class
+            )
+        case "skewed_kl" | "skewed_reverse_kl":
+            return SKEWED[term.divergence](
+                student, teacher, temperature=temperature, skew=term.skew, weights=weights
+            )
         case _:
             return DIVERGENCES[term.divergence](
-                student, teacher, temperature=temperature, weights=_row_weights(term, inputs)
+                student, teacher, temperature=temperature, weights=weights
             )
+
+
+def _temperature(term: LogitsTerm, student: Tensor, teacher: Tensor, share: float) -> Any:
+    """One number, or one a row."""
+    if isinstance(term.temperature, Adaptive):
+        how = term.temperature
+        return gap_temperature(
+            student, teacher, temperature=how.base, spread=how.spread, focus=how.focus
+        )
+    return number_at(term.temperature, share)
 
 
 def _row_weights(term: LogitsTerm, inputs: Inputs) -> Tensor | None:

@@ -132,7 +132,7 @@ class Stepper:
             shares[name] = shares[name] + part if name in shares else part
             heavy = number_at(term.weight, behind) * part
             weighted[name] = weighted[name] + heavy if name in weighted else heavy
-        factors = self.balance.factors(number, weighted, self.joint)
+        factors = self.balance.factors(number, shares, self.joint)
         loss = torch.zeros((), device=device)
         for name, value in weighted.items():
             values[name] = values.get(name, 0) + shares[name].detach()
