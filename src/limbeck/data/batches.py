@@ -27,7 +27,8 @@ class Batch:
         token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
         places: int64 [masked], the tokens to be guessed, counted row after row with the padding,
             or None where no word is masked.
-        labels: int64 [masked], the tokens that stood there.
+        labels: int64 [masked], the tokens that stood there; or [batch], the rows' classes (-100
+            where unlabelled); None where nobody asks.
     """
 
     rows: np.ndarray

@@ -151,7 +151,11 @@ class _Trainer:
         self.trained_s = 0.0
 
     def _rows_with_a_lesson(self) -> np.ndarray:
-        """All rows if a term looks at the teacher, else the labelled ones alone."""
+        """All rows if a term looks at the teacher or words are masked, else the labelled ones."""
+        if self.lessons.learned is not None:
+            return self.lessons.learned
+        if self.lessons.masking is not None:
+            return np.arange(len(self.lessons.encoded))
         if any(not isinstance(term, HardTerm) for term in self.stepper.terms):
             return np.arange(len(self.lessons.encoded))
         return np.flatnonzero(self.lessons.labels != UNLABELLED)
