@@ -77,7 +77,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     plan = make_plan(recipe, cache=cache, datasets=datasets)
     for line in describe(plan):
         say(line)
-    machine = choose(recipe.training, plan.student.config, plan.encoded.lengths)
+    machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     run.hold_to(_inputs(plan, teacher))
     recipe = _with_choices(plan, machine, teacher)

@@ -92,7 +92,7 @@ def _expected(desk: Desk, layers: tuple[int, ...] = ()) -> tuple[np.ndarray, lis
 
     model = AutoModelForSequenceClassification.from_pretrained(desk.checkpoint.path).eval()
     logits, states = [], []
-    for text in desk.texts.texts.to_pylist():
+    for text in desk.texts.texts:
         inputs = desk.checkpoint.tokenizer(text, return_tensors="pt")
         with torch.inference_mode():
             answer = model(**inputs, output_hidden_states=True)

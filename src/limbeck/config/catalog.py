@@ -271,9 +271,10 @@ METHODS: tuple[Method, ...] = (
     Method(
         name="feedback",
         summary="The teacher is trained along, by what its answers did to the student's loss on "
-        "held-out rows.",
-        needs="labels; memory for both in training",
-        cost="the teacher is trained too, and the student is asked twice more a step",
+        "labelled rows of train that are kept apart.",
+        needs="labels, a tenth of which the student does not learn from; memory for both in "
+        "training",
+        cost="the teacher is trained too, the student takes a quiz and is asked twice more a step",
         choose_when="to compare with the paper; the teacher must be changed for the student's sake",
         settings={"knowledge.source": "feedback", "objective.terms": _SOFT},
         paper="Pham et al. 2021, arXiv 2003.10580; Zhou et al. 2022, arXiv 2106.04570",

@@ -106,6 +106,11 @@ class KnowledgeConfig(Strict):
     teacher_learning_rate: PositiveFloat = Field(
         default=1e-5, description="Of the teacher, where it is trained along."
     )
+    quiz_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1,
+        description="feedback: share of the labelled training rows on which the student's loss is "
+        "taken; it never learns from them.",
+    )
     states: Literal["float16", "int8"] = Field(
         default="float16",
         description="How the teacher's vectors (hidden states, queries, keys, values) are kept. "

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 
+from limbeck.data.spool import SpoolWriter
 from limbeck.data.texts import Texts
 
 _KNOWN_WORDS = 200_000
 """Words that replacements are drawn from; more of them say nothing new about frequencies."""
 
 
-def altered_copies(texts: Texts, *, copies: int, share: float, seed: int) -> Texts:
+def altered_copies(
+    texts: Texts, *, copies: int, share: float, seed: int, folder: Path | None = None
+) -> Texts:
     """`copies` altered versions of every text, without labels; ids are ``train/17~1``, ….
 
     Each word is dropped with probability `share`, else replaced by a word drawn from the texts with
@@ -29,30 +33,18 @@ def altered_copies(texts: Texts, *, copies: int, share: float, seed: int) -> Tex
         copies: Of each text.
         share: From 0 to 1, of each of the three.
         seed: The same seed gives the same copies.
+        folder: On whose disk they are kept while the process needs them.
     """
     words = _word_sample(texts, seed)
-    identities: list[str] = []
-    altered: list[str] = []
-    ids = texts.table.column("id")
-    row = 0
-    for batch in texts.text_batches():
-        for text in batch:
-            own = random.Random(f"{seed} {ids[row].as_py()}")
-            identity = ids[row].as_py()
-            for copy in range(1, copies + 1):
-                changed = " ".join(_altered(text.split(), words, share, own))
-                if changed.strip() and changed != " ".join(text.split()):
-                    identities.append(f"{identity}~{copy}")
-                    altered.append(changed)
-            row += 1
-    table = pa.table(
-        {
-            "id": pa.array(identities, pa.large_string()),
-            "text": pa.array(altered, pa.large_string()),
-            "label": pa.nulls(len(altered), pa.large_string()),
-        }
-    )
-    return Texts(texts.name, table)
+    writer = SpoolWriter(folder)
+    for identity, text in zip(texts.ids, texts.texts, strict=True):
+        own = random.Random(f"{seed} {identity}")
+        for copy in range(1, copies + 1):
+            changed = " ".join(_altered(text.split(), words, share, own))
+            if changed.strip() and changed != " ".join(text.split()):
+                writer.add(f"{identity}~{copy}", changed)
+    rows = writer.finish()
+    return Texts(texts.name, rows, (), np.full(len(rows), -1, dtype=np.int32))
 
 
 def _altered(
@@ -81,12 +73,11 @@ def _word_sample(texts: Texts, seed: int) -> list[str]:
     generator = random.Random(seed)
     sample: list[str] = []
     seen = 0
-    for batch in texts.text_batches():
-        for text in batch:
-            for word in text.split():
-                seen += 1
-                if len(sample) < _KNOWN_WORDS:
-                    sample.append(word)
-                elif (place := generator.randrange(seen)) < _KNOWN_WORDS:
-                    sample[place] = word
+    for text in texts.texts:
+        for word in text.split():
+            seen += 1
+            if len(sample) < _KNOWN_WORDS:
+                sample.append(word)
+            elif (place := generator.randrange(seen)) < _KNOWN_WORDS:
+                sample[place] = word
     return sample

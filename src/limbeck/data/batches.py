@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.data.encode import Encoded
+from limbeck.data.flat import FlatFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,14 +126,13 @@ def collate(
     width = min(padded_length(int(lengths.max())), encoded.max_tokens)
     column = np.arange(width) - (width - lengths if left else np.zeros_like(lengths))[:, None]
     real = (column >= 0) & (column < lengths[:, None])
-    places = (starts[:, None] + column)[real]
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    ids[real] = encoded.ids[places]
+    ids[real] = rows_of(encoded.ids, starts, lengths)
     segment = None
     if types:
         segment = np.zeros((len(rows), width), dtype=np.int64)
         if encoded.type_ids is not None:
-            segment[real] = encoded.type_ids[places]
+            segment[real] = rows_of(encoded.type_ids, starts, lengths)
     mask = real.astype(np.int64)
     return Batch(
         rows=rows,
@@ -140,3 +140,9 @@ def collate(
         attention_mask=torch.from_numpy(mask),
         token_type_ids=torch.from_numpy(segment) if segment is not None else None,
     )
+
+
+def rows_of(values: np.ndarray | FlatFile, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The values of some rows, one row after the other."""
+    spans = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    return np.concatenate([values[start:end] for start, end in spans])

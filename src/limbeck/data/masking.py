@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.data.batches import Batch
+from limbeck.data.batches import Batch, rows_of
 from limbeck.data.encode import Encoded
 from limbeck.errors import TeacherError
 
@@ -55,9 +55,11 @@ class Masking:
 
     def count(self, encoded: Encoded, rows: np.ndarray, number: int) -> int:
         """How many tokens of the rows are to be guessed in step `number`."""
-        starts, lengths = encoded.offsets[rows], np.diff(encoded.offsets)[rows]
-        places = np.repeat(starts - _before(lengths), lengths) + np.arange(lengths.sum())
-        return int(self._chosen(encoded.ids[places], rows, lengths, number).sum())
+        if not len(rows):
+            return 0
+        starts, lengths = encoded.offsets[rows], encoded.lengths[rows]
+        tokens = rows_of(encoded.ids, starts, lengths)
+        return int(self._chosen(tokens, rows, lengths, number).sum())
 
     def masked(self, batch: Batch, number: int) -> Batch:
         """The batch with tokens hidden; `places` and `labels` say where, and which they were.

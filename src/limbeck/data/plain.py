@@ -10,12 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from limbeck.config.recipe import CleanConfig
 from limbeck.data.clean import cleaner
 from limbeck.data.encode import tokenizer_bytes
 from limbeck.data.read import text_lines
+from limbeck.data.spool import SpoolWriter
 from limbeck.data.texts import Texts
 from limbeck.errors import DataError
 from limbeck.files import file_sha256, whole_file
@@ -33,7 +35,7 @@ _LONG = 4000
 """Characters after which a sentence that does not end is taken as it is."""
 _FULL = 0.75
 """Share of a row from which it ends with its paragraph."""
-_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("id", "text", "label")])
+_SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string())])
 _END = re.compile(r"""[.!?…]["'”’)\]]*\s+(?![a-z])|[。！？][”’」』）]?""")
 
 
@@ -60,7 +62,7 @@ def plain_texts(
     clean: CleanConfig,
     folder: Path,
 ) -> Texts:
-    """Rows of whole sentences, each of up to about `max_tokens` tokens, memory-mapped.
+    """Rows of whole sentences, each of up to about `max_tokens` tokens.
 
     A row ends before the sentence that no longer fits, with its paragraph once it is three quarters
     full, and with its file. Lines are joined: in most plain text their ends mean nothing. Blank
@@ -85,7 +87,12 @@ def plain_texts(
     place = folder / f"plain-{digest.hexdigest()}.arrow"
     if not place.exists():
         _write(place, files, tokenizer, max_tokens, clean)
-    texts = Texts("plain", pa.ipc.open_file(pa.memory_map(str(place))).read_all())
+    writer = SpoolWriter(folder)
+    with pa.OSFile(str(place)) as source, pa.ipc.open_file(source) as reader:
+        for number in range(reader.num_record_batches):
+            writer.write(reader.get_batch(number))
+    rows = writer.finish()
+    texts = Texts("plain", rows, (), np.full(len(rows), -1, dtype=np.int32))
     if len(texts) < FEWEST_ROWS:
         raise DataError(
             f"data.plain ({', '.join(sources)})",
@@ -151,7 +158,7 @@ def _write(
             rows = _packed(_units(path, own, room, clean, bar), room)
             for chunk in _chunks(enumerate(rows, start=1)):
                 ids = [f"plain/{name}/{number}" for number, _ in chunk]
-                columns = [ids, [text for _, text in chunk], [None] * len(ids)]
+                columns = [ids, [text for _, text in chunk]]
                 arrays = [pa.array(column, pa.large_string()) for column in columns]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
 

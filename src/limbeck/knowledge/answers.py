@@ -79,6 +79,10 @@ class LiveTeacher:
         side = (more, 0) if left else (0, more)
         return functional.pad(state, side + side if part.what == "attention" else (0, 0, *side))
 
+    def forget(self) -> None:
+        """Ask anew even about the last rows: the teacher's weights have moved."""
+        self._rows = None
+
     def _ask(self, rows: np.ndarray) -> None:
         import torch
 

@@ -80,13 +80,13 @@ def record(
             earlier = Earlier(Path(settings.folder), identity)
             for shard in range(identity.shards):
                 if shard not in missing:
-                    earlier.add(store.table(shard))
+                    earlier.add(store.shard(shard))
             for shard in missing:
                 table = _shard(
                     model, checkpoint, texts, encoded, identity, shard, earlier, progress
                 )
                 store.write(shard, table)
-                earlier.add(store.table(shard))
+                earlier.add(store.shard(shard))
             progress.note(f"{earlier.reused:,} answers were known")
     else:
         say(f"  the teacher's answers on {texts.name} are in {store.place}: nothing to ask")
@@ -146,12 +146,12 @@ def _shard(
     for values in columns.values():
         for place, source in zip(unknown, new[repeats], strict=True):
             values[place] = values[source]
-    ids = texts.table.column("id").slice(span.start, len(span)).combine_chunks()
+    ids = pa.array(texts.ids[span.start : span.stop], pa.large_string())
     _refuse_broken(logits, columns, identity.kind, ids, checkpoint.path)
     flat = pa.array(logits.reshape(-1))
     return pa.table(
         {
-            "id": ids if isinstance(ids, pa.Array) else ids.chunk(0),
+            "id": ids,
             TEXT_COLUMN: pa.array(hashes),
             "tokens": pa.array(lengths.astype(np.int32)),
             "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),

@@ -11,6 +11,7 @@ import pyarrow as pa
 from limbeck.errors import KnowledgeError
 from limbeck.knowledge.columns import read_row
 from limbeck.knowledge.store import Store
+from limbeck.mapped import Pages
 from limbeck.teacher.attention import basis, with_distributions
 from limbeck.teacher.parts import Part
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """Answers by row index; nothing is in memory but the rows that are asked for."""
+    """Answers by row index; little is in memory but the rows that are asked for."""
 
     def __init__(self, store: Store, lengths: np.ndarray, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
@@ -30,7 +31,9 @@ class Recorded:
         self._shard_rows = store.identity.shard_rows
         self._rows = store.identity.rows
         self._lengths = lengths
-        self._tables = [store.table(shard) for shard in range(store.identity.shards)]
+        shards = [store.shard(shard) for shard in range(store.identity.shards)]
+        self._pages = Pages([shard.file for shard in shards])
+        self._tables = [shard.table for shard in shards]
         self._logits = [_flat(table.column("logits")) for table in self._tables]
 
     def __len__(self) -> int:
@@ -50,6 +53,7 @@ class Recorded:
         for shard in np.unique(shards):
             here = shards == shard
             answers[here] = self._logits[shard][places[here]]
+            self._pages.read(int(shard), int(here.sum()), 0)
         return torch.from_numpy(answers)
 
     def all_logits(self) -> np.ndarray:
@@ -85,8 +89,12 @@ class Recorded:
         for row in rows.tolist():
             shard, place = divmod(row, self._shard_rows)
             tokens = int(self._lengths[row])
-            states.append(read_row(self._tables[shard], part, place, tokens, self.kind))
-        return padded_states(states, width=width, left=left)
+            state = read_row(self._tables[shard], part, place, tokens, self.kind)
+            states.append((shard, state))
+        padded = padded_states([state for _, state in states], width=width, left=left)
+        for shard, state in states:
+            self._pages.read(shard, 2, state.nbytes)
+        return padded
 
 
 def padded_states(states: Sequence[np.ndarray], *, width: int, left: bool) -> Tensor:

@@ -20,6 +20,7 @@ from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json, whole_file, write_json
 from limbeck.knowledge.columns import rounding_error
 from limbeck.knowledge.kind import Kind
+from limbeck.mapped import mapped
 from limbeck.progress import say
 
 VERSION = 3
@@ -68,6 +69,19 @@ class Identity:
         """The rows of a shard."""
         start = shard * self.shard_rows
         return range(start, min(start + self.shard_rows, self.rows))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Recorded answers of some rows.
+
+    Attributes:
+        table: The columns; they are no copies.
+        file: The mapped file that they lie in.
+    """
+
+    table: pa.Table
+    file: pa.Buffer
 
 
 class Store:
@@ -139,10 +153,10 @@ class Store:
             },
         )
 
-    def table(self, shard: int) -> pa.Table:
-        """A shard as a memory-mapped table."""
-        with pa.memory_map(str(self.path(shard))) as source:
-            return pa.ipc.open_file(source).read_all()
+    def shard(self, shard: int) -> Shard:
+        """A shard, memory-mapped."""
+        file = mapped(self.path(shard))
+        return Shard(pa.ipc.open_file(pa.BufferReader(file)).read_all(), file)
 
 
 def _over_all(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

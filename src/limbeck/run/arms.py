@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from limbeck.knowledge.answers import Answers
 from limbeck.progress import say
 from limbeck.run.folder import RunFolder
 from limbeck.run.objective import stage_training
+from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.pretraining import choose_machine, pretrained_folder
 from limbeck.run.recording import Teacher
@@ -87,12 +88,17 @@ def train_arm(
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
-        ids=train_split.texts.table.column("id"),
+        ids=train_split.texts.ids,
+        rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)
+    companion, notes = None, built.notes
     if name != "control":
         room = Classroom(plan, teacher, lessons, exam, machine, run, name)
         train_stages(built.model, room)
+        companion = companion_of(plan, teacher, terms)
+    if companion is not None:
+        lessons = replace(lessons, answers=companion, companion=companion)
     outcome = train(
         built.model,
         plan.student.checkpoint,
@@ -108,7 +114,9 @@ def train_arm(
         balance="none" if name == "control" else plan.recipe.objective.balance,
     )
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
-    return Arm(built.model.cpu(), tokenizer, outcome, built.notes)
+    if companion is not None:
+        notes = (*notes, companion_note(plan, teacher, companion, cache=cache))
+    return Arm(built.model.cpu(), tokenizer, outcome, notes)
 
 
 def _control_training(plan: Plan) -> TrainingConfig:

@@ -105,7 +105,7 @@ def _make(
         }
     )
     plan = make_plan(own, cache=cache, datasets=datasets)
-    machine = choose(own.training, plan.student.config, plan.encoded.lengths)
+    machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     knowledge = ask_teacher(plan, teacher, cache=cache)
     arm = train_arm(

@@ -57,8 +57,7 @@ def plan_objective(recipe: Recipe, student: StudentPlan, teacher: Checkpoint) ->
         where = f"stages[{place}]"
         own = plan_terms(stage.terms, student, teacher, classes=classes, where=f"{where}.terms")
         _refuse_unreplaceable(stage, where, student, teacher)
-        if stage.layer_by_layer:
-            refuse_shared_layers(where, student)
+        _refuse_undivided(stage, own, where, student)
         stages.append(stage.model_copy(update={"terms": own}))
     depths = _depths(student, teacher)
     parts = {
@@ -159,6 +158,26 @@ def _refuse_unreplaceable(
 ) -> None:
     if stage.replacing is None:
         return
+    if stage.layer_by_layer:
+        raise RecipeError(
+            where,
+            "both replacing and layer_by_layer are set; a stage is trained in one way",
+            "Make two stages of it.",
+        )
+    if student.init != "teacher":
+        raise RecipeError(
+            f"{where}.replacing",
+            f"the student's weights are {student.init!r}, but while its layers stand in, its "
+            "embeddings and head are the teacher's and do not learn",
+            "Set student.init: teacher.",
+        )
+    if getattr(teacher.config, "layer_types", None) is not None:
+        raise RecipeError(
+            f"{where}.replacing",
+            f"the layers of a {teacher.config.model_type!r} model attend in different ways, so one "
+            "cannot stand in for another",
+            "Leave replacing out.",
+        )
     kind, other = student.config.model_type, teacher.config.model_type
     width, wanted = student.config.hidden_size, teacher.config.hidden_size
     if kind == other and width == wanted and not student.checkpoint.family.shared_layers:
@@ -169,6 +188,23 @@ def _refuse_unreplaceable(
         f"{wanted} wide)",
         "Give the student the teacher's architecture and width, and layers of its own.",
     )
+
+
+def _refuse_undivided(
+    stage: Stage, terms: Sequence[Term], where: str, student: StudentPlan
+) -> None:
+    if not stage.layer_by_layer:
+        return
+    for place, term in enumerate(terms):
+        if not isinstance(getattr(term, "layer_map", None), dict):
+            raise RecipeError(
+                f"{where}.terms[{place}]",
+                f"a term of kind {term.kind} belongs to no single layer here, so none would learn "
+                "from it while the layers learn one by one",
+                "Use terms with a layer_map that is not random or learned, or set layer_by_layer: "
+                "false.",
+            )
+    refuse_shared_layers(where, student)
 
 
 def refuse_shared_layers(where: str, student: StudentPlan) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.config.stages import Stage
 from limbeck.config.terms import HiddenTerm, Term
@@ -24,6 +26,14 @@ from limbeck.run.general import (
 )
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
+from limbeck.run.online import (
+    Quiz,
+    companion_lines,
+    learns_along,
+    quiz_of,
+    refuse_unteachable,
+    settled_precision,
+)
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
 from limbeck.teacher.family import layer_count
@@ -44,6 +54,7 @@ class Plan:
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
         others: More teachers, beside the first.
+        quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
         stages: The trainings before it, with theirs.
         needs_teacher: Whether any of them looks at the teacher.
@@ -64,6 +75,7 @@ class Plan:
     student: StudentPlan
     trimmed: Trimmed | None
     others: tuple[Checkpoint, ...]
+    quiz: Quiz | None
     terms: tuple[Term, ...]
     stages: tuple[Stage, ...]
     needs_teacher: bool
@@ -87,6 +99,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     Raises:
         LimbeckError: The first thing that would fail or train towards a wrong target.
     """
+    recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
@@ -96,8 +109,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
-    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
+    material = gather_material(
+        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+    )
     _refuse_lessonless(objective, material)
+    refuse_unteachable(recipe, objective.terms, material)
+    quiz = quiz_of(recipe, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
@@ -122,6 +139,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         student=student,
         trimmed=trimmed,
         others=others,
+        quiz=quiz,
         terms=objective.terms,
         stages=objective.stages,
         needs_teacher=objective.needs_teacher,
@@ -129,9 +147,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         teacher_counts=teacher_counts,
         student_counts=student_counts,
         general=general,
-        steps=_steps(encoded, recipe, objective),
+        steps=_steps(
+            encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
+        ),
         knowledge_mb=need if recorded else 0.0,
-        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2,
+        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
+        + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
     )
 
 
@@ -168,6 +189,7 @@ def describe(plan: Plan) -> list[str]:
         *([f"before    {plan.general.in_words()}"] if plan.general else []),
         *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
         f"terms     {_terms_line(plan.terms)}",
+        *companion_lines(plan),
         f"training  {plan.steps:,} steps in {epochs} epochs"
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
@@ -210,12 +232,11 @@ def _trim(
     return trimmed
 
 
-def _steps(encoded: Encoded, recipe: Recipe, objective: Objective) -> int:
+def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     """Optimizer steps of all trainings of the student."""
     trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
     return sum(
-        planned_steps(encoded.lengths, training, recipe.seed)
-        for training in [*trainings, recipe.training]
+        planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
 
 

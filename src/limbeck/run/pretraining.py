@@ -240,9 +240,9 @@ def _train(
         labels=np.full(len(encoded), UNLABELLED, dtype=np.int64),
         answers=answers if needs_teacher(plan.terms) else None,
         teacher=teacher_side(plan.teacher.config),
-        ids=plan.texts.table.column("id"),
+        ids=plan.texts.ids,
+        rows=plan.learned,
         masking=plan.masking,
-        learned=plan.learned,
     )
     tasks: Sequence[LayerTask] = (LayerTask("", plan.terms, ()),)
     config = plan.training

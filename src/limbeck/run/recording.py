@@ -178,12 +178,13 @@ def record_texts(recipe: Recipe) -> Path:
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     source = recipe.data.train
-    texts = gather("train", read_rows(source), source, recipe.data, labels=False)
+    folder = Path(recipe.knowledge.folder)
+    texts = gather("train", read_rows(source), source, recipe.data, labels=False, folder=folder)
     encoded = encode(
         texts,
         teacher.backend,
         max_tokens=teacher.max_tokens(recipe.data.max_tokens),
-        folder=Path(recipe.knowledge.folder) / "tokens",
+        folder=folder / "tokens",
     )
     student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
     parts = plan_objective(recipe, student, teacher).parts

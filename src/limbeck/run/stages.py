@@ -85,7 +85,10 @@ def _take(
 
 
 def _replacing(model: PreTrainedModel, stage: Stage, room: Classroom) -> Outcome:
-    """BERT-of-Theseus's first phase: the layers learn, embeddings and head are the teacher's."""
+    """BERT-of-Theseus's first phase: the layers learn, embeddings and head are the teacher's.
+
+    Nobody is examined: the schedule is gone through to its end, and the last state is kept.
+    """
     family = room.plan.student.checkpoint.family
     probability = stage.replacing
     assert probability is not None
@@ -102,7 +105,7 @@ def _replacing(model: PreTrainedModel, stage: Stage, room: Classroom) -> Outcome
             room.plan.student.checkpoint,
             stage.terms,
             room.lessons,
-            room.exam,
+            None,
             config=stage_training(stage, room.plan.recipe.training),
             machine=room.machine,
             seed=room.plan.recipe.seed,

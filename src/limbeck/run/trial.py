@@ -66,7 +66,7 @@ def _trial(recipe: Recipe, folder: Path) -> Trial:
     run = RunFolder(str(folder))
     start = time.perf_counter()
     plan = make_plan(recipe, cache=cache)
-    machine = choose(recipe.training, plan.student.config, plan.encoded.lengths)
+    machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     knowledge = ask_teacher(plan, teacher, cache=cache)
     teacher_logits = knowledge.test.all_logits()

@@ -77,7 +77,7 @@ def check_trimmed(trimmed: Trimmed, texts: Texts, encoded: Encoded, *, limit: fl
     rows = encoded_rows(texts, backend_of(trimmed.tokenizer), encoded.max_tokens)
     different = 0
     for row, (ids, _, _) in enumerate(rows):
-        old = encoded.ids[encoded.offsets[row] : encoded.offsets[row + 1]]
+        old = encoded.ids[int(encoded.offsets[row]) : int(encoded.offsets[row + 1])]
         different += not np.array_equal(trimmed.kept[ids], old)
     if different > limit * len(texts):
         raise StudentError(

@@ -24,9 +24,17 @@ def only(model: nn.Module, learning: Iterable[nn.Module]) -> Iterator[None]:
     learns = {id(parameter) for module in learning for parameter in module.parameters()}
     if not learns:
         raise ValueError("only: the modules have no parameters, so nothing would be learned.")
+    with without_learning(model):
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in learns)
+        yield
+
+
+@contextmanager
+def without_learning(model: nn.Module) -> Iterator[None]:
+    """Let nothing of a model learn; afterwards whatever did before."""
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in learns)
+    model.requires_grad_(False)
     try:
         yield
     finally:

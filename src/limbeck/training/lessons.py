@@ -23,6 +23,8 @@ from limbeck.training.losses import Counted
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from limbeck.training.companion import LearningTeacher
+
 
 @dataclass(frozen=True)
 class TeacherSide:
@@ -61,8 +63,9 @@ class Lessons:
         answers: What the teacher says to the same rows, or None without a teacher.
         teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
+        rows: Those that may be learned from, rising; None for all.
+        companion: The teacher that gives the answers, where it learns along.
         masking: Hides words, which are the labels then; None shows the texts as they are.
-        learned: The rows to learn from, where not all.
     """
 
     encoded: Encoded
@@ -70,8 +73,9 @@ class Lessons:
     answers: Answers | AskedAnew | None
     teacher: TeacherSide | None
     ids: Sequence[str]
+    rows: np.ndarray | None = None
+    companion: LearningTeacher | None = None
     masking: Masking | None = None
-    learned: np.ndarray | None = None
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""

@@ -23,7 +23,6 @@ from limbeck.training.checkpoint import Checkpoints, Progress
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log, Tally
-from limbeck.training.losses import term_name
 from limbeck.training.optimizer import learning_rate
 from limbeck.training.step import Stepper
 
@@ -152,13 +151,13 @@ class _Trainer:
 
     def _rows_with_a_lesson(self) -> np.ndarray:
         """All rows if a term looks at the teacher or words are masked, else the labelled ones."""
-        if self.lessons.learned is not None:
-            return self.lessons.learned
-        if self.lessons.masking is not None:
-            return np.arange(len(self.lessons.encoded))
-        if any(not isinstance(term, HardTerm) for term in self.stepper.terms):
-            return np.arange(len(self.lessons.encoded))
-        return np.flatnonzero(self.lessons.labels != UNLABELLED)
+        rows = self.lessons.rows
+        if rows is None:
+            rows = np.arange(len(self.lessons.encoded))
+        masked = self.lessons.masking is not None
+        if masked or any(not isinstance(term, HardTerm) for term in self.stepper.terms):
+            return rows
+        return rows[self.lessons.labels[rows] != UNLABELLED]
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         return shuffled_batches(
@@ -178,13 +177,14 @@ class _Trainer:
         """Go on from the last checkpoint, or from the start, to the end."""
         optimizer = self.stepper.optimizer
         before = self.checkpoints.progress()
+        if before is not None:
+            self.progress = self.checkpoints.restore(self.stepper)
         if before is not None and before.finished:
             optimizer.release()
             self.checkpoints.load_best(self.stepper.joint, before.best_step)
             self.model.eval()
             return self._outcome(before)
         if before is not None:
-            self.progress = self.checkpoints.restore(optimizer)
             self.stepper.balance.load(self.progress.balance)
             say(f"  {name}: going on from step {self.progress.step} of {self.total}")
         log.cut_after(self.progress.step)
@@ -208,7 +208,7 @@ class _Trainer:
         return Outcome(progress, self.total, seen / max(progress.seconds, 1e-9), own)
 
     def _epochs(self, log: Log, bar: Step, before_step: Callable[[float], None]) -> None:
-        tally = Tally([term_name(term) for term in self.stepper.terms])
+        tally = Tally(self.stepper.names)
         clock = time.perf_counter()
         while self.progress.epoch < self.config.epochs:
             batches = self._batches(self.progress.epoch)
@@ -246,7 +246,7 @@ class _Trainer:
         self.stepper.watch.check()
         self.progress.balance = self.stepper.balance.state()
         if self.accelerator.is_main_process:
-            self.checkpoints.save(self.progress, self.stepper.optimizer)
+            self.checkpoints.save(self.progress, self.stepper)
             self.checkpoints.drop_other_bests(self.progress.best_step)
         self.accelerator.wait_for_everyone()
 

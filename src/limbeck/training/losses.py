@@ -120,6 +120,7 @@ class Inputs:
         share: Of the training that is behind, from 0 to 1.
         places: [masked], the tokens that were hidden, counted in [batch * tokens]; None where no
             word is masked.
+        label_share: How many times as much of the step's labels as of its rows this part holds.
     """
 
     student_logits: Tensor
@@ -133,6 +134,7 @@ class Inputs:
     number: int
     share: float
     places: Tensor | None = None
+    label_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,13 @@ class Counted:
     labelled: int
     tokens: int
     pairs: int
+
+
+def label_share(part: Counted, whole: Counted) -> float:
+    """How many times as much of a step's labels as of its rows a part holds."""
+    if not whole.labelled or not part.rows:
+        return 0.0
+    return part.labelled / whole.labelled * whole.rows / part.rows
 
 
 def term_name(term: Term) -> str:
@@ -181,7 +190,7 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
         case HardTerm():
             return hard_cross_entropy(inputs.student_logits, inputs.labels)
         case LogitsTerm():
-            return _logits(term, inputs)
+            return logits_value(term, inputs)
         case ExitsTerm():
             return _exits(term, inputs)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -190,7 +199,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
             assert_never(term)
 
 
-def _logits(term: LogitsTerm, inputs: Inputs) -> Tensor:
+def logits_value(term: LogitsTerm, inputs: Inputs) -> Tensor:
+    """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
     if not len(student):  # by chance, no word of this part is masked
@@ -254,7 +264,8 @@ def _exits(term: ExitsTerm, inputs: Inputs) -> Tensor:
     for layer in term.layers or ():
         logits = inputs.exit_logits[layer]
         soft = logit_kl(logits, inputs.student_logits.detach(), temperature=term.temperature)
-        hard = hard_cross_entropy(logits, inputs.labels)
+        # The term is weighted by its share of rows; labels may lie in the parts otherwise.
+        hard = inputs.label_share * hard_cross_entropy(logits, inputs.labels)
         values.append(term.hard * hard + (1 - term.hard) * soft)
     return sum(values[1:], values[0]) / len(values)
 

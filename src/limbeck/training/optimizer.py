@@ -98,7 +98,7 @@ class AdamW:
             low.grad = None
 
     def step(self, rate: float) -> Tensor:
-        """One update, clipped; gradients are dropped.
+        """One update, clipped; gradients are dropped. Without any, nothing moves.
 
         Returns:
             The norm of the whole gradient before clipping, a scalar on the module's device.
@@ -108,6 +108,8 @@ class AdamW:
         updated = [p for group in self._adamw.param_groups for p in group["params"]]
         gradients = [p.grad for p in updated if p.grad is not None]
         gradients += [g for table in self._tables.values() for g in table.gradients()]
+        if not gradients:
+            return torch.zeros(())
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[arg-type]
         scale = ((norm + 1e-6) / self._clip).clamp(min=1.0)
         for group in self._adamw.param_groups:

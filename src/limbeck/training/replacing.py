@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from limbeck.teacher.family import Family, layer_modules
+from limbeck.training.frozen import without_learning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,15 +66,14 @@ def standing_in(
     """
     own, others = layer_modules(student, family), layer_modules(teacher, family)
     replacing = Replacing()
-    for parameter in teacher.parameters():
-        parameter.requires_grad_(False)
     ends = [round(len(others) * (place + 1) / len(own)) for place in range(len(own))]
     starts = [0, *ends[:-1]]
     for layer, start, end in zip(own, starts, ends, strict=True):
         # An attribute of the instance, which nn.Module calls in place of its class's.
         layer.forward = replacing.group_or_own(layer, others[start:end], layer.forward)
     try:
-        yield replacing
+        with without_learning(teacher):
+            yield replacing
     finally:
         for layer in own:
             del layer.forward

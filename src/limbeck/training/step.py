@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +13,24 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.config.schedule import largest, number_at
 from limbeck.config.terms import LogitsTerm, Term
 from limbeck.data.batches import Batch
+from limbeck.errors import TrainingError
+from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.balance import Balance
 from limbeck.training.choice import Machine
+from limbeck.training.companion import Pupil, Taken
 from limbeck.training.joint import Said, make_joint, sides_of
 from limbeck.training.layer_maps import teacher_parts_in_step
 from limbeck.training.lessons import Lessons
-from limbeck.training.losses import Counted, Inputs, share, term_name, term_value
+from limbeck.training.losses import (
+    Counted,
+    Inputs,
+    label_share,
+    share,
+    term_name,
+    term_value,
+)
 from limbeck.training.optimizer import AdamW, tables_by_row
 from limbeck.training.watch import Watch
 
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor, nn
     from transformers import PreTrainedModel
+
+_TEACHER = "teacher."
+"""What the names of a learning teacher's state begin with."""
 
 
 class Stepper:
@@ -36,6 +50,7 @@ class Stepper:
         terms: Those whose weight is ever above 0.
         joint: Model, projections and exits as one module.
         optimizer: Of that module.
+        names: Of the terms, in the log; those of a teacher that learns along come last.
         watch: Sees that no step breaks the weights.
         balance: The terms' weights beside those of the recipe.
         computing_s: Seconds spent in forward passes, backward passes and updates.
@@ -63,13 +78,25 @@ class Stepper:
         self._module: nn.Module = accelerator.prepare(joint)
         self.joint: nn.Module = accelerator.unwrap_model(self._module)
         alone = accelerator.num_processes == 1
+        companion = lessons.companion
+        if companion is not None and not alone:
+            raise TrainingError(
+                "training",
+                f"a teacher that learns along is trained by one process, and there are "
+                f"{accelerator.num_processes}",
+                "Start one process, or set knowledge.source to recorded or live.",
+            )
         self.optimizer = AdamW(
             self.joint,
             config,
             # Many processes average gradients in the parameters' own type.
             precision=machine.precision if alone else "float32",
-            by_row=tables_by_row(model) if alone else None,
+            # A teacher that learns along reads the student between its steps.
+            by_row=tables_by_row(model) if alone and companion is None else None,
         )
+        self._peak = config.learning_rate
+        self.names = [term_name(term) for term in self.terms]
+        self.names += companion.names if companion is not None else []
         self.watch = Watch(lessons.ids, late=accelerator.device.type != "cpu")
         self.balance = Balance(balance, [term_name(term) for term in self.terms])
         self.computing_s = 0.0
@@ -85,6 +112,11 @@ class Stepper:
             rate: Learning rate.
             share: Of the training that is behind, from 0 to 1: where schedules stand.
         """
+        pupil, companion = self._pupil(), self._lessons.companion
+        start = time.perf_counter()
+        if companion is not None:
+            companion.before(pupil)
+        self.computing_s += time.perf_counter() - start
         self._module.train()
         processes = self._accelerator.num_processes
         parts = _parts(rows, processes * self._accumulate)
@@ -94,9 +126,42 @@ class Stepper:
             self._part(part, whole, values, number, share)
         start = time.perf_counter()
         self.optimizer.step(rate)
-        self.computing_s += time.perf_counter() - start
         self.balance.note(values)
+        if companion is not None:
+            parts = [part for part in parts if len(part)]
+            counted = [self._lessons.count(part, number) for part in parts]
+            taken = Taken(parts, counted, whole, number, share, rate / self._peak)
+            values |= companion.learn(pupil, taken, self.watch)
+        self.computing_s += time.perf_counter() - start
         return values
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a resumed training needs of the student and of a teacher that learns along."""
+        companion = self._lessons.companion
+        others = companion.state() if companion is not None else {}
+        return self.optimizer.state() | {f"{_TEACHER}{n}": value for n, value in others.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state."""
+        self.optimizer.load(tensors)
+        if self._lessons.companion is not None:
+            theirs = {n: value for n, value in tensors.items() if n.startswith(_TEACHER)}
+            self._lessons.companion.load({n[len(_TEACHER) :]: v for n, v in theirs.items()})
+
+    def _pupil(self) -> Pupil:
+        """The student for a teacher that learns along: asked without dropout."""
+        import torch
+
+        model: PreTrainedModel = self.joint.model  # pyright: ignore[reportAssignmentType]
+        device, low = self._accelerator.device.type, self._machine.precision == "bfloat16"
+
+        def logits(rows: np.ndarray) -> Tensor:
+            model.eval()
+            batch = self._checkpoint.batch(self._lessons.encoded, rows)
+            with torch.autocast(device, torch.bfloat16, enabled=low):
+                return ask(model, batch, self._checkpoint.family).logits.float()
+
+        return Pupil([p for p in model.parameters() if p.requires_grad], logits)
 
     def _part(
         self,
@@ -122,7 +187,9 @@ class Stepper:
         ):
             said = self._module(batch)
         self.computing_s += time.perf_counter() - start
-        inputs = self._inputs(batch, said, number, behind)
+        inputs = replace(
+            self._inputs(batch, said, number, behind), label_share=label_share(counted, whole)
+        )
         start = time.perf_counter()
         shares: dict[str, Tensor] = {}
         weighted: dict[str, Tensor] = {}
@@ -140,7 +207,8 @@ class Stepper:
         values["loss"] = values.get("loss", 0) + loss.detach()
         self.watch.see(number, some, loss.detach(), values, inputs)
         # Gradients are averaged over processes, while the shares already sum to one.
-        self._accelerator.backward(loss * self._accelerator.num_processes)
+        if loss.requires_grad:  # in vain where others stood in for every layer that learns
+            self._accelerator.backward(loss * self._accelerator.num_processes)
         self.optimizer.collect()
         self.computing_s += time.perf_counter() - start
 
