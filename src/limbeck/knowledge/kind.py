@@ -24,8 +24,12 @@ class Kind:
 
     def in_words(self) -> str:
         """``logits; hidden states of layers 2, 4 in int8; asked in float32``."""
+        return f"{self.what()}; asked in {self.precision}"
+
+    def what(self) -> str:
+        """``logits; hidden states of layers 2, 4 in int8``."""
         kept = f"; {in_words(self.parts)} in {self.states}" if self.parts else ""
-        return f"logits{kept}; asked in {self.precision}"
+        return f"logits{kept}"
 
     def content(self) -> dict[str, Any]:
         """As JSON, parts by name."""

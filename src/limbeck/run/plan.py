@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from limbeck.run.online import (
     settled_precision,
 )
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
-from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
 from limbeck.training.loop import planned_steps
@@ -122,7 +122,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
-        student = plan_student(recipe.student, teacher, len(trimmed.kept))
+        student = _with_vocabulary(
+            plan_student(recipe.student, teacher, len(trimmed.kept)), trimmed
+        )
     _refuse_other_tokens(student, teacher, objective, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
     student_counts = count_parameters(student.config, student.checkpoint)
@@ -192,6 +194,7 @@ def describe(plan: Plan) -> list[str]:
         *companion_lines(plan),
         f"training  {plan.steps:,} steps in {epochs} epochs"
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
+        f"knowledge {_knowledge_line(plan)}",
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
         f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
         f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
@@ -206,6 +209,13 @@ def _terms_line(terms: Sequence[Term]) -> str:
 def _kind(plan: Plan) -> str:
     same = plan.student.architecture == "same"
     return "" if same else f"{plan.student.config.model_type} of "
+
+
+def _knowledge_line(plan: Plan) -> str:
+    if not plan.needs_teacher:
+        return "none: no term looks at the teacher"
+    asked = "asked again in every step" if plan.recipe.knowledge.source == "live" else "asked once"
+    return f"{plan.kind.what()}; {asked}"
 
 
 def _term_line(term: Term) -> str:
@@ -230,6 +240,17 @@ def _trim(
         + (f"; {different} texts are now cut into other tokens" if different else "")
     )
     return trimmed
+
+
+def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
+    """The plan with the trimmed tokenizer and the new numbers of its special tokens.
+
+    A padding token behind the ordinary ones (GPT-2, ModernBERT) has another number now: batches
+    are padded with it, embeddings know it, and a decoder's head looks for it.
+    """
+    renumber(student.config, trimmed.kept)
+    checkpoint = replace(student.checkpoint, tokenizer=trimmed.tokenizer)
+    return replace(student, checkpoint=checkpoint)
 
 
 def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:

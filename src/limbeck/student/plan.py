@@ -164,7 +164,9 @@ def _cut(
     """The teacher's config with the student's widths and layers; whether any width differs."""
     config = type(teacher.config).from_dict(teacher.config.to_dict())
     key = teacher.family.intermediate_key
-    old = Widths(config.hidden_size, config.num_attention_heads, int(getattr(config, key)))
+    # GPT-2 writes no width where it is the usual one.
+    neurons = int(getattr(config, key) or 4 * config.hidden_size)
+    old = Widths(config.hidden_size, config.num_attention_heads, neurons)
     if architecture == "mobilebert":
         shape = SHAPES[wanted.shape].hidden if wanted.shape else None
         own = replace(old, hidden=wanted.hidden or shape or old.hidden)

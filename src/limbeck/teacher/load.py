@@ -150,7 +150,31 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
             path, "its tokenizer has no padding token", "Set one in tokenizer_config.json."
         )
     family = family_of(config, f"{path}/config.json, model_type")
+    if family.causal:
+        _settle_padding(config, tokenizer, path)
     return Checkpoint(path, config, tokenizer, family, teacher.trust_remote_code)
+
+
+def _settle_padding(
+    config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, path: str
+) -> None:
+    """A decoder's head reads the last token that is no padding: it must know which that is."""
+    if tokenizer.padding_side == "left":
+        raise TeacherError(
+            f"{path}/tokenizer_config.json, padding_side",
+            f"a {config.model_type!r} model counts positions from the first column, so with "
+            "padding on the left each answer would depend on the other texts of its batch",
+            "Set padding_side to right.",
+        )
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    elif config.pad_token_id != tokenizer.pad_token_id:
+        raise TeacherError(
+            f"{path}/config.json, pad_token_id",
+            f"it is {config.pad_token_id}, but the tokenizer pads with "
+            f"{tokenizer.pad_token_id}: the head would read an answer off the padding",
+            "Set both to the same token.",
+        )
 
 
 def check_single_label(checkpoint: Checkpoint) -> None:
