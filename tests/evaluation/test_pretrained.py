@@ -67,7 +67,7 @@ def test_a_model_is_at_no_distance_from_itself(model: tuple[Any, Any]) -> None:
         precision="float32",
     )  # fmt: skip
     assert found["4 to 4"] == pytest.approx(0, abs=1e-6)
-    assert found["1 to 4"] > 0.01
+    assert found["1 to 4"] > 1e-4
 
 
 def test_a_narrower_model_is_read_by_the_best_linear_map(
@@ -79,16 +79,18 @@ def test_a_narrower_model_is_read_by_the_best_linear_map(
     own = look_at(TeacherConfig(path=str(folder)))
     narrow = load_masked_lm(own, new_head=True)
     encoded = _encoded(checkpoint.config.vocab_size)
-    with torch.no_grad():  # what a token is can be read out of both: their tables are in step
-        table = masked_lm.bert.embeddings.word_embeddings.weight
-        narrow.bert.embeddings.word_embeddings.weight.copy_(table[:, :16] * 50)
+    with torch.no_grad():  # the wide table is a linear map of the narrow one
+        words = torch.randn(checkpoint.config.vocab_size, 16)
+        narrow.bert.embeddings.word_embeddings.weight.copy_(words)
+        wide = words @ torch.randn(16, 32)
+        masked_lm.bert.embeddings.word_embeddings.weight.copy_(wide)
     rows = np.arange(40)
     arguments = (narrow, own, masked_lm, checkpoint, encoded, rows, {0: 0})
     near = state_distances(*arguments, precision="float32")["0 to 0"]
     with torch.no_grad():
         narrow.bert.embeddings.word_embeddings.weight.zero_()
     blind = state_distances(*arguments, precision="float32")["0 to 0"]
-    assert near < 0.8 * blind
+    assert near < 0.1 * blind
 
 
 def test_the_layers_of_the_terms_are_compared_or_else_the_last_ones() -> None:

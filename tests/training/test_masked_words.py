@@ -31,7 +31,11 @@ TERMS: tuple[Term, ...] = (
 
 
 def _teacher(bench: Bench, seed: int = 1) -> Any:
-    return load_masked_lm(bench.checkpoint, new_head=True, seed=seed)
+    model = load_masked_lm(bench.checkpoint, new_head=True, seed=seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 def _lessons(bench: Bench, teacher: Any, *, masked: float = 0.3) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.config.terms import HiddenTerm, Term
+from limbeck.config.terms import AttentionTerm, HiddenTerm, RelationsTerm, Term
 from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
@@ -17,7 +17,10 @@ from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import computing_in
-from limbeck.training.layer_maps import Depths
+from limbeck.training.joint import make_joint, sides_of
+from limbeck.training.layer_maps import Depths, teacher_parts
+from limbeck.training.lessons import Lessons
+from limbeck.training.losses import Inputs, share, term_name, term_value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +76,65 @@ def masked_words(
             words += len(labels)
     count = max(words, 1)
     return MaskedWords(loss / count, right / count, words)
+
+
+def attention_values(
+    student: PreTrainedModel,
+    own: Checkpoint,
+    lessons: Lessons,
+    terms: Sequence[Term],
+    rows: np.ndarray,
+    *,
+    precision: str,
+) -> dict[str, float]:
+    """The terms on attention and relations, which need no projection, over `rows`; by name.
+
+    Args:
+        student: The student.
+        own: Its tokenizer's facts and family.
+        lessons: Texts and teacher, as in training.
+        terms: The objective; other terms are left out.
+        rows: Held-out rows.
+        precision: Of the student's passes.
+    """
+    import torch
+
+    terms = [term for term in terms if isinstance(term, AttentionTerm | RelationsTerm)]
+    if not terms:
+        return {}
+    sides = sides_of(student, own, lessons, seed=0)
+    joint = make_joint(student, own.family, terms, lessons, sides).eval()
+    wanted = teacher_parts(terms, sides.depths)
+    whole = lessons.count(rows, _STEP)
+    found = dict.fromkeys(map(term_name, terms), 0.0)
+    with computing_in(student, precision), torch.inference_mode():
+        for some in batches_by_length(lessons.encoded.lengths[rows], rows=32, tokens=4096):
+            batch = lessons.batch(own, rows[some], _STEP)
+            said, answers = joint(batch), lessons.answers_about(batch)
+            assert answers is not None
+            width, left = batch.input_ids.shape[1], own.pads_left
+            inputs = Inputs(
+                student_logits=said.logits.float(),
+                student_states={part: state.float() for part, state in said.states.items()},
+                projected={},
+                exit_logits={},
+                labels=torch.zeros(0, dtype=torch.int64),
+                attention_mask=batch.attention_mask.to(student.device),
+                teacher_logits=None,
+                teacher_states={
+                    part: answers.states(part, batch.rows, width=width, left=left).to(
+                        student.device
+                    )
+                    for part in wanted
+                },
+                number=1,
+                share=1.0,
+            )
+            counted = lessons.count(batch.rows, _STEP)
+            for term in terms:
+                value = float(term_value(term, inputs, sides))
+                found[term_name(term)] += share(term, counted, whole) * value
+    return found
 
 
 def matched_layers(terms: Sequence[Term], depths: Depths) -> dict[int, int]:

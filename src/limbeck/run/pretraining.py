@@ -31,6 +31,7 @@ from limbeck.config.terms import Term
 from limbeck.data.texts import UNLABELLED
 from limbeck.evaluation.pretrained import (
     MaskedWords,
+    attention_values,
     masked_words,
     matched_layers,
     state_distances,
@@ -66,11 +67,13 @@ class Figures:
         words: The student's guesses of masked words; None where it has no head for them.
         teacher_words: Its teacher's.
         distances: 1 - cos between states, by pair of layers.
+        terms: Values of the terms on attention and relations, by name.
     """
 
     words: MaskedWords | None
     teacher_words: MaskedWords | None
     distances: dict[str, float]
+    terms: dict[str, float]
 
     def content(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -145,9 +148,11 @@ def pretrain_to(
     for note in built.notes:
         say(f"  {note}")
     model.to(teacher.device)  # pyright: ignore[reportArgumentType]
-    before = figures(plan, model, teacher, machine)
-    outcomes = _train(plan, model, teacher, machine, work)
-    after = figures(plan, model.to(teacher.device), teacher, machine)  # pyright: ignore[reportArgumentType]
+    lessons = _lessons(plan, teacher, machine)
+    before = figures(plan, model, teacher, lessons, machine)
+    outcomes = _train(plan, model, lessons, machine, work)
+    model.to(teacher.device)  # pyright: ignore[reportArgumentType]
+    after = figures(plan, model, teacher, lessons, machine)
     _tell(before, after)
     seconds = sum(outcome.progress.seconds for outcome in outcomes)
     steps = sum(outcome.progress.step for outcome in outcomes)
@@ -176,24 +181,30 @@ def pretrain_to(
 
 
 def figures(
-    plan: GeneralPlan, student: PreTrainedModel, teacher: PreTrainedModel, machine: Machine
+    plan: GeneralPlan,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    lessons: Lessons,
+    machine: Machine,
 ) -> Figures:
     """What the held-out rows say."""
     own, other = plan.student.checkpoint, plan.teacher
     encoded, rows, precision = plan.encoded, plan.held_out, machine.precision
     depths = Depths(layer_count(student.config), layer_count(teacher.config))
     distances: dict[str, float] = {}
+    values: dict[str, float] = {}
     if needs_teacher(plan.terms):
         layers = matched_layers(plan.terms, depths)
         distances = state_distances(
             student, own, teacher, other, encoded, rows, layers, precision=precision
         )
+        values = attention_values(student, own, lessons, plan.terms, rows, precision=precision)
     words = told = None
     if plan.masking is not None:
         words = masked_words(student, own, encoded, rows, plan.masking, precision=precision)
         if plan.asks_vocabulary:
             told = masked_words(teacher, other, encoded, rows, plan.masking, precision=precision)
-    return Figures(words, told, distances)
+    return Figures(words, told, distances, values)
 
 
 def _without(settings: dict[str, Any], key: str) -> dict[str, Any]:
@@ -224,18 +235,12 @@ def _build(plan: GeneralPlan, teacher: PreTrainedModel, machine: Machine) -> Bui
     )
 
 
-def _train(
-    plan: GeneralPlan,
-    model: PreTrainedModel,
-    teacher: PreTrainedModel,
-    machine: Machine,
-    work: Path,
-) -> list[Outcome]:
+def _lessons(plan: GeneralPlan, teacher: PreTrainedModel, machine: Machine) -> Lessons:
     encoded = plan.encoded
     # Live, masked or not: masks are others in each epoch, and plain text is read once or twice,
     # so that its states would cost far more disk than the passes that they save.
     answers = AskedAnew(teacher, plan.teacher, plan.parts, precision=machine.precision)
-    lessons = Lessons(
+    return Lessons(
         encoded=encoded,
         labels=np.full(len(encoded), UNLABELLED, dtype=np.int64),
         answers=answers if needs_teacher(plan.terms) else None,
@@ -244,6 +249,11 @@ def _train(
         rows=plan.learned,
         masking=plan.masking,
     )
+
+
+def _train(
+    plan: GeneralPlan, model: PreTrainedModel, lessons: Lessons, machine: Machine, work: Path
+) -> list[Outcome]:
     tasks: Sequence[LayerTask] = (LayerTask("", plan.terms, ()),)
     config = plan.training
     if plan.recipe.pretraining.layer_by_layer:
@@ -296,6 +306,8 @@ def _tell(before: Figures, after: Figures) -> None:
             f"  held-out states, layer {layers}: 1 - cos {distance:.3f}, before "
             f"{before.distances[layers]:.3f}"
         )
+    for name, value in after.terms.items():
+        say(f"  held-out {name}: {value:.4f}, before {before.terms[name]:.4f}")
 
 
 def choose_machine(plan: GeneralPlan) -> Machine:
