@@ -79,7 +79,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         say(line)
     machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
-    run.hold_to({**plan.material.fingerprints(), "teacher": teacher.fingerprint})
+    run.hold_to(_inputs(plan, teacher))
     recipe = _with_choices(plan, machine, teacher)
     run.write_recipe(recipe)
 
@@ -101,6 +101,12 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
     _finish(recipe, run, report)
     return report
+
+
+def _inputs(plan: Plan, teacher: Teacher) -> dict[str, str]:
+    """Fingerprints of all that the run is made from."""
+    plain = {"plain": plan.general.texts.fingerprint()} if plan.general else {}
+    return {**plan.material.fingerprints(), **plain, "teacher": teacher.fingerprint}
 
 
 def _student(

@@ -249,8 +249,7 @@ def test_refuses_vectors_of_layers_that_attend_several_times(tiny: dict[str, Any
 def test_refuses_scores_where_vectors_alone_do_not_give_them(
     tiny: dict[str, Any], name: str
 ) -> None:
-    """Q K^T without the positions that are added inside, or of tokens that are not seen, would be a
-    plausible, wrong target."""
+    """Q K^T without positions that are added inside, or of unseen tokens, is a wrong target."""
     config = AutoConfig.for_model(**tiny[name])
     family = FAMILIES[config.model_type]
     if not name.startswith(("mpnet", "deberta", "xlnet", "gpt2", "modernbert")):

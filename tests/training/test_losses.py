@@ -100,8 +100,8 @@ def test_matched_layers_are_averaged() -> None:
 
 def test_shares_sum_to_one_over_the_parts() -> None:
     """Otherwise a step in parts is another step."""
-    parts = [Counted(8, 2, 50, 320), Counted(8, 5, 30, 120)]
-    whole = Counted(16, 7, 80, 440)
+    parts = [Counted(8, 8, 2, 50, 320), Counted(8, 8, 5, 30, 120)]
+    whole = Counted(16, 16, 7, 80, 440)
     terms: list[Term] = [
         HardTerm(), LogitsTerm(), HiddenTerm(), HiddenTerm(tokens="first"), AttentionTerm(),
         AttentionTerm(distance="kl"), RelationsTerm(), SimilarityTerm(), ExitsTerm(),
@@ -109,7 +109,7 @@ def test_shares_sum_to_one_over_the_parts() -> None:
     for term in terms:
         assert sum(share(term, part, whole) for part in parts) == pytest.approx(1.0)
     assert share(AttentionTerm(), parts[0], whole) == 320 / 440
-    assert share(HardTerm(), Counted(8, 0, 50, 320), Counted(16, 0, 80, 440)) == 0.0
+    assert share(HardTerm(), Counted(8, 8, 0, 50, 320), Counted(16, 16, 0, 80, 440)) == 0.0
 
 
 def test_the_first_token_alone_is_that_of_the_text() -> None:

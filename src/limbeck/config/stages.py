@@ -73,7 +73,7 @@ class PretrainingConfig(Strict):
     terms: tuple[Term, ...] | None = Field(
         default=None,
         description="hard is masked-LM cross-entropy, logits compares the vocabulary at masked "
-        "places; without terms there is no pre-training.",
+        "words; without either, words are not masked. Without terms there is no pre-training.",
     )
     mask_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.15, description="Share of the tokens that are to be guessed."

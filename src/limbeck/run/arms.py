@@ -18,9 +18,11 @@ from limbeck.run.folder import RunFolder
 from limbeck.run.objective import stage_training
 from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
+from limbeck.run.pretraining import choose_machine, pretrained_folder
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.teacher.load import quiet_transformers, set_class_names
@@ -139,14 +141,21 @@ def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
             checkpoint.batch(plan.encoded, rows[start : start + 64])
             for start in range(0, len(rows), 64)
         ]
-    return build_student(
+    kept = plan.trimmed.kept if plan.trimmed else None
+    built = build_student(
         plan.student,
         teacher.model,
-        kept=plan.trimmed.kept if plan.trimmed else None,
+        kept=kept,
         sample=sample,
         seed=plan.recipe.seed,
         attention=machine.attention,
     )
+    if plan.general is None:
+        return built
+    folder = pretrained_folder(plan.general, choose_machine(plan.general))
+    take_body(built.model, folder, kept)
+    notes = (f"body pre-trained on {plan.general.tokens:,} tokens of plain text ({folder})",)
+    return Built(built.model, (*built.notes, *notes))
 
 
 def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:

@@ -60,8 +60,15 @@ def assistant_layers(wanted: AssistantConfig, above: int, below: int, left: int)
 
 def _taught_by(recipe: Recipe, place: str) -> Recipe:
     teacher = TeacherConfig(path=place)
+    # Pre-training stays with the teacher that the recipe names: an assistant knows the task alone.
+    general = recipe.pretraining.teacher or recipe.teacher.path
     return recipe.model_copy(
-        update={"teacher": teacher, "assistants": (), "ensemble": EnsembleConfig()}
+        update={
+            "teacher": teacher,
+            "assistants": (),
+            "ensemble": EnsembleConfig(),
+            "pretraining": recipe.pretraining.model_copy(update={"teacher": general}),
+        }
     )
 
 
@@ -94,6 +101,7 @@ def _make(
             "assistants": (),
             "stages": (),
             "pretraining": PretrainingConfig(),
+            "data": own.data.model_copy(update={"plain": ()}),
         }
     )
     plan = make_plan(own, cache=cache, datasets=datasets)

@@ -50,11 +50,12 @@ def plan_objective(recipe: Recipe, student: StudentPlan, teacher: Checkpoint) ->
     Raises:
         RecipeError: For a layer, a part, a width or a head count that does not fit.
     """
-    terms = plan_terms(recipe.terms, student, teacher, where="objective.terms")
+    classes = len(teacher.labels)
+    terms = plan_terms(recipe.terms, student, teacher, classes=classes, where="objective.terms")
     stages = []
     for place, stage in enumerate(recipe.stages):
         where = f"stages[{place}]"
-        own = plan_terms(stage.terms, student, teacher, where=f"{where}.terms")
+        own = plan_terms(stage.terms, student, teacher, classes=classes, where=f"{where}.terms")
         _refuse_unreplaceable(stage, where, student, teacher)
         _refuse_undivided(stage, own, where, student)
         stages.append(stage.model_copy(update={"terms": own}))
@@ -80,9 +81,21 @@ def _depths(student: StudentPlan, teacher: Checkpoint) -> Depths:
 
 
 def plan_terms(
-    terms: Sequence[Term], student: StudentPlan, teacher: Checkpoint, *, where: str
+    terms: Sequence[Term],
+    student: StudentPlan,
+    teacher: Checkpoint,
+    *,
+    classes: int,
+    where: str,
 ) -> tuple[Term, ...]:
     """The terms with layer maps, every part of theirs to be had from both models.
+
+    Args:
+        terms: As the recipe gives them.
+        student: The student.
+        teacher: Its teacher.
+        classes: That logits are of.
+        where: The recipe key, for messages.
 
     Raises:
         RecipeError: For a layer, a part, a width or a head count that does not fit.
@@ -97,7 +110,7 @@ def plan_terms(
     refuse_unprojected(found, part_width(student.config, Part("hidden", 1)), wide, where=where)
     for place, term in enumerate(found):
         _refuse_heads(term, f"{where}[{place}]", student, teacher)
-        _refuse_two_classes(term, f"{where}[{place}]", len(teacher.labels))
+        _refuse_two_classes(term, f"{where}[{place}]", classes)
         if isinstance(term, AttentionTerm) and term.distance == "score_mse":
             check_scores(student.config, family, where=f"{where}[{place}] (student)")
             check_scores(teacher.config, teacher.family, where=f"{where}[{place}]")
@@ -191,6 +204,15 @@ def _refuse_undivided(
                 "Use terms with a layer_map that is not random or learned, or set layer_by_layer: "
                 "false.",
             )
+    refuse_shared_layers(where, student)
+
+
+def refuse_shared_layers(where: str, student: StudentPlan) -> None:
+    """Refuse to train layers one by one that are one.
+
+    Raises:
+        RecipeError: If the student's layers share their weights.
+    """
     if student.checkpoint.family.shared_layers:
         raise RecipeError(
             f"{where}.layer_by_layer",

@@ -17,6 +17,13 @@ from limbeck.files import free_mb
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
+from limbeck.run.general import (
+    GeneralPlan,
+    plan_general,
+    refuse_other_shape,
+    refuse_other_tokenizer,
+    wants_pretraining,
+)
 from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.run.online import (
@@ -54,6 +61,7 @@ class Plan:
         kind: What to record of the teacher.
         teacher_counts: The teacher's parameters.
         student_counts: The student's.
+        general: The pre-training on plain text before it all, or None.
         steps: Optimizer steps.
         knowledge_mb: Disk for the teacher's answers on the training texts.
         checkpoint_mb: Disk for checkpoints, student and control.
@@ -74,6 +82,7 @@ class Plan:
     kind: Kind
     teacher_counts: Counts
     student_counts: Counts
+    general: GeneralPlan | None
     steps: int
     knowledge_mb: float
     checkpoint_mb: float
@@ -97,6 +106,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     objective = plan_objective(recipe, early, teacher)
     _refuse_live_ensemble(recipe)
     others = tuple(_look_at_another(path, teacher) for path in recipe.ensemble.teachers)
+    general = _plan_general(recipe, early, teacher, cache)
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
@@ -139,6 +149,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         kind=kind,
         teacher_counts=teacher_counts,
         student_counts=student_counts,
+        general=general,
         steps=_steps(
             encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
         ),
@@ -178,6 +189,7 @@ def describe(plan: Plan) -> list[str]:
         + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
         f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
         f"cut at {plan.max_tokens} tokens",
+        *([f"before    {plan.general.in_words()}"] if plan.general else []),
         *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
         f"terms     {_terms_line(plan.terms)}",
         *companion_lines(plan),
@@ -257,6 +269,18 @@ def _refuse_live_ensemble(recipe: Recipe) -> None:
             f"it is live, but {1 + len(recipe.ensemble.teachers)} teachers are to be mixed",
             "Use recorded: each teacher is asked once, under its own tokenizer.",
         )
+
+
+def _plan_general(
+    recipe: Recipe, student: StudentPlan, teacher: Checkpoint, cache: Path
+) -> GeneralPlan | None:
+    """The plan of the pre-training, if there is one: its student is the run's."""
+    if not wants_pretraining(recipe):
+        return None
+    general = plan_general(recipe, cache=cache)
+    refuse_other_tokenizer(general.teacher, teacher, where="pretraining.teacher")
+    refuse_other_shape(general.student, student)
+    return general
 
 
 def _look_at_another(path: str, first: Checkpoint) -> Checkpoint:

@@ -15,7 +15,8 @@ from limbeck.run.folder import RunFolder
 from limbeck.run.objective import stage_training
 from limbeck.run.plan import Plan
 from limbeck.run.recording import Teacher
-from limbeck.teacher.family import embedding_module, layer_count, layer_modules
+from limbeck.teacher.family import layer_modules
+from limbeck.training.by_layer import layer_tasks, layer_training
 from limbeck.training.choice import Machine
 from limbeck.training.frozen import only
 from limbeck.training.lessons import Exam, Lessons
@@ -24,7 +25,6 @@ from limbeck.training.loop import Outcome, train
 from limbeck.training.replacing import standing_in
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -117,36 +117,11 @@ def _replacing(model: PreTrainedModel, stage: Stage, room: Classroom) -> Outcome
 
 
 def _layer_by_layer(model: PreTrainedModel, stage: Stage, room: Classroom) -> list[Outcome]:
-    """MobileBERT's progressive transfer: one layer learns, those below it are done.
-
-    Reference:
-        Sun et al. MobileBERT, 2020, section 3.5. https://arxiv.org/abs/2004.02984
-    """
-    family = room.plan.student.checkpoint.family
-    modules = layer_modules(model, family)
-    layers = layer_count(model.config)
-    whole = stage_training(stage, room.plan.recipe.training)
-    # Each layer has its share of the epochs, and at least one.
-    config = whole.model_copy(update={"epochs": max(1, round(whole.epochs / layers))})
+    """One layer learns, those below it are done."""
+    tasks = layer_tasks(model, room.plan.student.checkpoint.family, stage.terms)
+    config = layer_training(stage_training(stage, room.plan.recipe.training), len(tasks))
     outcomes = []
-    for layer in range(1, layers + 1):
-        terms = [one for one in (_at(term, layer) for term in stage.terms) if one is not None]
-        if not terms:
-            continue
-        learning: list[nn.Module] = [modules[layer - 1]]
-        if layer == 1:
-            learning.append(embedding_module(model, family))
-        with only(model, learning):
-            part = f"-layer-{layer}"
-            outcomes.append(_take(model, terms, stage, room, part=part, config=config))
+    for task in tasks:
+        with only(model, task.learning):
+            outcomes.append(_take(model, task.terms, stage, room, part=task.part, config=config))
     return outcomes
-
-
-def _at(term: Term, layer: int) -> Term | None:
-    """The term for one student layer alone, or None if it does not look at it."""
-    layer_map = getattr(term, "layer_map", None)
-    if not isinstance(layer_map, dict):
-        return None
-    if layer not in layer_map:
-        return None
-    return term.model_copy(update={"layer_map": {layer: layer_map[layer]}})

@@ -19,6 +19,7 @@ from limbeck.student.post_norm import with_one_name
 from limbeck.student.start import Start, seen_in
 from limbeck.teacher.family import family_of
 from limbeck.teacher.load import class_names, load_classifier
+from limbeck.teacher.masked_lm import load_masked_lm
 
 if TYPE_CHECKING:
     from torch import Generator, nn
@@ -58,7 +59,7 @@ def build_student(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if plan.init == "checkpoint":
-            return _from_checkpoint(plan, attention)
+            return _from_checkpoint(plan, attention, seed)
         model = model_class(plan.head).from_config(
             plan.config,
             attn_implementation=attention if plan.checkpoint.family.sdpa else "eager",
@@ -113,9 +114,12 @@ def _taken(
     return Start(start.weights, start.new, (*notes, *start.notes))
 
 
-def _from_checkpoint(plan: StudentPlan, attention: str) -> Built:
-    names = class_names(plan.config)
-    model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
+def _from_checkpoint(plan: StudentPlan, attention: str, seed: int) -> Built:
+    if plan.head == "masked_lm":
+        model = load_masked_lm(plan.checkpoint, attention=attention, new_head=True, seed=seed)
+    else:
+        names = class_names(plan.config)
+        model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
     return Built(model, (f"weights from {plan.checkpoint.path}",))
 
 

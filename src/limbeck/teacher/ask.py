@@ -15,6 +15,7 @@ from limbeck.teacher.attention import basis, with_distributions
 from limbeck.teacher.capture import caught_parts
 from limbeck.teacher.family import Family, layer_count
 from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.masked_lm import vocabulary_at
 from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import computing_in
 
@@ -30,7 +31,7 @@ class Answer:
     """What a model says about a batch.
 
     Attributes:
-        logits: [batch, classes].
+        logits: [batch, classes], or [masked, vocabulary] where words of the batch are masked.
         states: Vectors [batch, tokens, width] and distributions [batch, heads, tokens, tokens], by
             part. What stands at padding means nothing.
     """
@@ -55,7 +56,10 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Pa
     # What is caught must be whole; what is not looked at need not be computed.
     end = layer_count(model.config)
     cut = {Part("hidden", end), Part("queries", end), Part("attention", end)}
-    last = nullcontext() if cut & set(needed) else first_token_only(model, family)
+    if batch.places is not None:
+        last = vocabulary_at(model, family, batch.places.to(device, non_blocking=True))
+    else:
+        last = nullcontext() if cut & set(needed) else first_token_only(model, family)
     with caught_parts(model, family, needed) as caught, last:
         logits = model(**inputs).logits
     mask = inputs["attention_mask"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,6 +57,8 @@ class Family:
         after_first: Path of a module that reworks the first layer's output, where a config has one.
         tokens_first: States are [tokens, batch, hidden] inside.
         causal: A token sees itself and those before it.
+        vocabulary_head: Path of the module that a masked-LM head begins with, below the model; it
+            reads the last hidden states. None where limbeck knows none.
     """
 
     layers: str
@@ -71,22 +73,38 @@ class Family:
     after_first: str | None = None
     tokens_first: bool = False
     causal: bool = False
+    vocabulary_head: str | None = None
 
 
 _SELF = Vectors("attention.self")
-_BERT = Family("encoder.layer", "embeddings", _SELF, post_norm_bert=True, first_token="bert")
+_BERT = Family(
+    "encoder.layer",
+    "embeddings",
+    _SELF,
+    post_norm_bert=True,
+    first_token="bert",
+    vocabulary_head="cls",
+)
+_ROBERTA = replace(_BERT, vocabulary_head="lm_head")
 FAMILIES: dict[str, Family] = {
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
     # ELECTRA's embeddings have a width of their own.
-    "electra": Family("encoder.layer", "embeddings", _SELF, first_token="bert"),
+    "electra": Family(
+        "encoder.layer",
+        "embeddings",
+        _SELF,
+        first_token="bert",
+        vocabulary_head="generator_predictions",
+    ),
     "mpnet": Family(
         "encoder.layer",
         "embeddings",
         Vectors("attention.attn", "q", "k", "v", shares="dropout"),
         sdpa=False,
+        vocabulary_head="lm_head",
     ),
     "deberta": Family(
         "encoder.layer",
@@ -109,6 +127,7 @@ FAMILIES: dict[str, Family] = {
         Vectors("attention", "q_lin", "k_lin", "v_lin"),
         "hidden_dim",
         first_token="distilbert",
+        vocabulary_head="vocab_transform",
     ),
     # ALBERT's embeddings have one too; what its first layer reads is as wide as the stream.
     "albert": Family(
@@ -116,8 +135,9 @@ FAMILIES: dict[str, Family] = {
         "encoder.embedding_hidden_mapping_in",
         Vectors("albert_layers.0.attention"),
         shared_layers=True,
+        vocabulary_head="predictions",
     ),
-    "mobilebert": Family("encoder.layer", "embeddings", _SELF),
+    "mobilebert": Family("encoder.layer", "embeddings", _SELF, vocabulary_head="cls"),
     "xlnet": Family(
         "layer",
         "word_embedding",
@@ -131,6 +151,7 @@ FAMILIES: dict[str, Family] = {
         "embeddings",
         Vectors("attn", "Wqkv", "Wqkv", "Wqkv", layout="thirds", rotary=True),
         final_norm="final_norm",
+        vocabulary_head="head",
     ),
     "gpt2": Family(
         "h",

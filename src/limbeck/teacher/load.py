@@ -219,7 +219,6 @@ def load_classifier(
     Raises:
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     config = type(checkpoint.config).from_dict(checkpoint.config.to_dict())
@@ -227,24 +226,13 @@ def load_classifier(
         set_class_names(config, new_head)
     if dropout is not None:
         set_dropout(config, dropout)
-    try:
-        with quiet_transformers():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.path,
-                config=config,
-                dtype=torch.float32,
-                attn_implementation=attention if checkpoint.family.sdpa else "eager",
-                output_loading_info=True,
-                trust_remote_code=checkpoint.trust_remote_code,
-                ignore_mismatched_sizes=new_head is not None,
-            )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise TeacherError(
-            checkpoint.path,
-            f"its weights cannot be loaded ({type(error).__name__}: {_first_line(error)})",
-            "Check that the folder is complete (config.json and model.safetensors).",
-        ) from None
-    missing = sorted(info["missing_keys"])
+    model, missing = loaded(
+        AutoModelForSequenceClassification,
+        checkpoint,
+        config,
+        attention=attention,
+        another_head=new_head is not None,
+    )
     if missing and new_head is None:
         raise TeacherError(
             checkpoint.path,
@@ -252,6 +240,48 @@ def load_classifier(
             "answers would be random",
             "Give a fine-tuned classifier, or make one from this encoder with `limbeck teach`.",
         )
+    return model
+
+
+def loaded(
+    auto_class: Any,
+    checkpoint: Checkpoint,
+    config: PreTrainedConfig,
+    *,
+    attention: str,
+    another_head: bool,
+) -> tuple[PreTrainedModel, list[str]]:
+    """The checkpoint's weights in a model of `auto_class`, float32, and what they lack.
+
+    Args:
+        auto_class: One of transformers' AutoModel classes.
+        checkpoint: From `look_at`.
+        config: Its own, or an altered copy.
+        attention: The attention implementation, for families that have a choice.
+        another_head: Whether the head may have other sizes than the checkpoint's.
+
+    Raises:
+        TeacherError: If the weights cannot be loaded, or hold NaN.
+    """
+    import torch
+
+    try:
+        with quiet_transformers():
+            model, info = auto_class.from_pretrained(
+                checkpoint.path,
+                config=config,
+                dtype=torch.float32,
+                attn_implementation=attention if checkpoint.family.sdpa else "eager",
+                output_loading_info=True,
+                trust_remote_code=checkpoint.trust_remote_code,
+                ignore_mismatched_sizes=another_head,
+            )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise TeacherError(
+            checkpoint.path,
+            f"its weights cannot be loaded ({type(error).__name__}: {_first_line(error)})",
+            "Check that the folder is complete (config.json and model.safetensors).",
+        ) from None
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     if broken:
         raise TeacherError(
@@ -259,7 +289,7 @@ def load_classifier(
             f"the weight {broken[0]} holds NaN or infinity",
             "Save the teacher again from a healthy state.",
         )
-    return model.eval()
+    return model.eval(), sorted(info["missing_keys"])
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:

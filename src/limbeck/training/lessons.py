@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
+from limbeck.data.masking import Masking
 from limbeck.data.texts import UNLABELLED
+from limbeck.knowledge.anew import AskedAnew
 from limbeck.knowledge.answers import Answers
 from limbeck.teacher.attention import part_width
 from limbeck.teacher.family import head_count, layer_count
+from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.losses import Counted
 
@@ -61,26 +65,48 @@ class Lessons:
         ids: The rows' ids, for messages.
         rows: Those that may be learned from, rising; None for all.
         companion: The teacher that gives the answers, where it learns along.
+        masking: Hides words, which are the labels then; None shows the texts as they are.
     """
 
     encoded: Encoded
     labels: np.ndarray
-    answers: Answers | None
+    answers: Answers | AskedAnew | None
     teacher: TeacherSide | None
     ids: Sequence[str]
     rows: np.ndarray | None = None
     companion: LearningTeacher | None = None
+    masking: Masking | None = None
 
-    def count(self, rows: np.ndarray) -> Counted:
-        """How much the rows hold of what terms take means over."""
+    def count(self, rows: np.ndarray, number: int) -> Counted:
+        """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
+        if self.masking is None:
+            answered, labelled = len(rows), int((self.labels[rows] != UNLABELLED).sum())
+        else:
+            answered = labelled = self.masking.count(self.encoded, rows, number)
         return Counted(
             rows=len(rows),
-            labelled=int((self.labels[rows] != UNLABELLED).sum()),
+            answered=answered,
+            labelled=labelled,
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
         )
+
+    def batch(self, checkpoint: Checkpoint, rows: np.ndarray, number: int) -> Batch:
+        """The rows as both models see them in step `number`, with their labels."""
+        import torch
+
+        batch = checkpoint.batch(self.encoded, rows)
+        if self.masking is not None:
+            return self.masking.masked(batch, number)
+        return replace(batch, labels=torch.from_numpy(self.labels[rows]))
+
+    def answers_about(self, batch: Batch) -> Answers | None:
+        """The teacher's answers about a batch of these lessons."""
+        if isinstance(self.answers, AskedAnew):
+            return self.answers.about(batch)
+        return self.answers
 
 
 @dataclass(frozen=True)

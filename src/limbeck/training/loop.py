@@ -150,11 +150,12 @@ class _Trainer:
         self.trained_s = 0.0
 
     def _rows_with_a_lesson(self) -> np.ndarray:
-        """All rows if a term looks at the teacher, else the labelled ones alone."""
+        """All rows if a term looks at the teacher or words are masked, else the labelled ones."""
         rows = self.lessons.rows
         if rows is None:
             rows = np.arange(len(self.lessons.encoded))
-        if any(not isinstance(term, HardTerm) for term in self.stepper.terms):
+        masked = self.lessons.masking is not None
+        if masked or any(not isinstance(term, HardTerm) for term in self.stepper.terms):
             return rows
         return rows[self.lessons.labels[rows] != UNLABELLED]
 

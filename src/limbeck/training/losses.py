@@ -108,16 +108,18 @@ class Inputs:
     """All that a term can look at, for one part of a batch.
 
     Attributes:
-        student_logits: [batch, classes].
+        student_logits: [batch, classes], or [masked, vocabulary] where words are masked.
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
-        labels: [batch], -100 where unlabelled.
+        labels: [batch], -100 where unlabelled; or [masked], the tokens that were hidden.
         attention_mask: [batch, tokens].
-        teacher_logits: [batch, classes], or None where no term needs them.
+        teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
         number: Of the step, from 1.
         share: Of the training that is behind, from 0 to 1.
+        places: [masked], the tokens that were hidden, counted in [batch * tokens]; None where no
+            word is masked.
         label_share: How many times as much of the step's labels as of its rows this part holds.
     """
 
@@ -131,14 +133,24 @@ class Inputs:
     teacher_states: Mapping[Part, Tensor]
     number: int
     share: float
+    places: Tensor | None = None
     label_share: float = 1.0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How much of a step a part holds: what its means must be weighted by."""
+    """How much of a step a part holds: what its means must be weighted by.
+
+    Attributes:
+        rows: Texts.
+        answered: What has logits: rows, or masked words.
+        labelled: Of these, what has a label.
+        tokens: Real ones.
+        pairs: Of tokens of one row.
+    """
 
     rows: int
+    answered: int
     labelled: int
     tokens: int
     pairs: int
@@ -191,6 +203,8 @@ def logits_value(term: LogitsTerm, inputs: Inputs) -> Tensor:
     """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
+    if not len(student):  # by chance, no word of this part is masked
+        return student.sum()
     if term.standardize:
         student, teacher = standardize_logits(student), standardize_logits(teacher)
     temperature = _temperature(term, student, teacher, inputs.share)
@@ -370,7 +384,9 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
     match term:
         case HardTerm():
             return part.labelled / whole.labelled if whole.labelled else 0.0
-        case LogitsTerm() | SimilarityTerm() | ExitsTerm():
+        case LogitsTerm():
+            return part.answered / whole.answered if whole.answered else 0.0
+        case SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
             return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens

@@ -120,7 +120,7 @@ class Stepper:
         self._module.train()
         processes = self._accelerator.num_processes
         parts = _parts(rows, processes * self._accumulate)
-        whole = self._lessons.count(rows)
+        whole = self._lessons.count(rows, number)
         values: dict[str, Tensor] = {}
         for part in parts[self._accelerator.process_index :: processes]:
             self._part(part, whole, values, number, share)
@@ -129,7 +129,7 @@ class Stepper:
         self.balance.note(values)
         if companion is not None:
             parts = [part for part in parts if len(part)]
-            counted = [self._lessons.count(part) for part in parts]
+            counted = [self._lessons.count(part, number) for part in parts]
             taken = Taken(parts, counted, whole, number, share, rate / self._peak)
             values |= companion.learn(pupil, taken, self.watch)
         self.computing_s += time.perf_counter() - start
@@ -174,10 +174,10 @@ class Stepper:
         """Forward and backward of one part, its terms weighted by its share of the step."""
         import torch
 
-        counted = self._lessons.count(rows)
+        counted = self._lessons.count(rows, number)
         # Every process must take part in every backward pass, if only with a share of 0.
         some = rows if len(rows) else np.zeros(1, dtype=np.int64)
-        batch = self._checkpoint.batch(self._lessons.encoded, some)
+        batch = self._lessons.batch(self._checkpoint, some, number)
         device = self._accelerator.device
         if device.type == "cuda":
             batch = batch.pinned()
@@ -214,9 +214,8 @@ class Stepper:
 
     def _inputs(self, batch: Batch, said: Said, number: int, behind: float) -> Inputs:
         """What the terms look at; the teacher's side is on its way to the device."""
-        import torch
-
-        answers, rows = self._lessons.answers, batch.rows
+        assert batch.labels is not None  # from the lessons
+        answers, rows = self._lessons.answers_about(batch), batch.rows
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
         teacher_logits = None
         teacher_states: dict[Part, Tensor] = {}
@@ -235,7 +234,8 @@ class Stepper:
             student_states={part: state.float() for part, state in said.states.items()},
             projected={part: state.float() for part, state in said.projected.items()},
             exit_logits={layer: logits.float() for layer, logits in said.exits.items()},
-            labels=self._moved(torch.from_numpy(self._lessons.labels[rows])),
+            labels=self._moved(batch.labels),
+            places=batch.places,
             attention_mask=self._moved(batch.attention_mask),
             teacher_logits=teacher_logits,
             teacher_states=teacher_states,
