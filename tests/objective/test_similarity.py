@@ -42,7 +42,8 @@ def relative_distances(x):
 
 def angle(x, i, j, k):
     one, other = x[i] - x[j], x[k] - x[j]
-    return one @ other / np.sqrt((one @ one) * (other @ other))
+    lengths = np.sqrt((one @ one) * (other @ other))
+    return one @ other / lengths if lengths > 0 else 0.0
 
 
 def by_definition(term, student, teacher):
@@ -157,6 +158,14 @@ def test_equal_vectors_give_no_nan_and_no_outsized_gradient(student, teacher, te
         student[:] = 0 if equal == "zero" else student[0]
     assert np.isfinite(value(term, student, teacher))
     assert np.abs(gradient(term, student, teacher)).max() < 10
+
+
+@every_term
+def test_equal_vectors_of_the_student_count_as_the_definition_says(student, teacher, term):
+    """A row seen from its double has no direction, which is no angle that the teacher has not."""
+    student[1] = student[0]
+    expected = by_definition(term, student, teacher)
+    np.testing.assert_allclose(value(term, student, teacher), expected, rtol=1e-5)
 
 
 @every_term

@@ -155,7 +155,7 @@ def _pupil(bench: Bench, said: torch.Tensor) -> Pupil:
 
 
 def _taken(bench: Bench, rows: np.ndarray, *, rate: float = 1.0) -> Taken:
-    counted = bench.lessons().count(rows)
+    counted = bench.lessons().count(rows, 1)
     return Taken([rows], [counted], counted, number=5, share=0.0, rate=rate)
 
 
@@ -215,8 +215,8 @@ def test_counted_parts_weigh_by_what_they_hold() -> None:
     terms = (HardTerm(weight=1.0), LogitsTerm(weight=1.0))
     reply = Mutual(terms)
     parts = [np.arange(3), np.arange(3, 4)]
-    counted = [Counted(3, 1, 9, 27), Counted(1, 1, 3, 9)]
-    taken = Taken(parts, counted, Counted(4, 2, 12, 36), number=1, share=0.0, rate=1.0)
+    counted = [Counted(3, 3, 1, 9, 27), Counted(1, 1, 1, 3, 9)]
+    taken = Taken(parts, counted, Counted(4, 4, 2, 12, 36), number=1, share=0.0, rate=1.0)
     reply.after(Pupil([], lambda rows: torch.zeros(len(rows), 2)), taken)
     from tests.training.test_mutual import inputs_of
 

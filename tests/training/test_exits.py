@@ -126,6 +126,6 @@ def test_the_share_of_labels_is_measured_against_that_of_rows(bench: Bench) -> N
     lessons = bench.lessons()
     whole = np.array([0, 1, 2, 3, 4, 5])  # rows 0 and 3 have no label
     half = np.array([1, 2, 4])
-    assert label_share(lessons.count(half), lessons.count(whole)) == pytest.approx(1.5)
-    assert label_share(lessons.count(np.array([0])), lessons.count(whole)) == 0.0
-    assert label_share(lessons.count(np.array([0])), lessons.count(np.array([0, 3]))) == 0.0
+    assert label_share(lessons.count(half, 1), lessons.count(whole, 1)) == pytest.approx(1.5)
+    assert label_share(lessons.count(np.array([0]), 1), lessons.count(whole, 1)) == 0.0
+    assert label_share(lessons.count(np.array([0]), 1), lessons.count(np.array([0, 3]), 1)) == 0.0

@@ -74,8 +74,10 @@ def _feedback(
     with torch.no_grad():
         for parameter, value in zip(parameters, moved, strict=True):
             parameter.copy_(value)
-    counted = [Counted(len(rows), int((room.labels[rows] >= 0).sum()), 1, 1) for rows in parts]
-    whole = Counted(ROWS, 4, 1, 1)
+    counted = [
+        Counted(len(rows), len(rows), int((room.labels[rows] >= 0).sum()), 1, 1) for rows in parts
+    ]
+    whole = Counted(ROWS, ROWS, 4, 1, 1)
     taken = Taken(parts, counted, whole, number=1, share=0.0, rate=1.0)
     reply.after(pupil, taken)
     for parameter, value in zip(parameters, moved, strict=True):
@@ -143,7 +145,7 @@ def test_a_solved_quiz_teaches_nothing() -> None:
     parameters = [torch.nn.Parameter(w.clone()) for w in room.start]
     pupil = Pupil(parameters, lambda rows: room.logits(list(parameters), rows))
     reply.before(pupil)
-    whole = Counted(ROWS, 4, 1, 1)
+    whole = Counted(ROWS, ROWS, 4, 1, 1)
     taken = Taken([np.arange(ROWS)], [whole], whole, number=1, share=0.0, rate=1.0)
     reply.after(pupil, taken)
     labels = torch.from_numpy(room.labels[:ROWS])
@@ -165,7 +167,7 @@ def test_the_quiz_is_drawn_by_seed_and_step() -> None:
 
         reply = Feedback([LogitsTerm(weight=1.0)], quiz=QUIZ, labels=room.labels, rows=2, seed=seed)
         reply.before(Pupil(parameters, logits))
-        whole = Counted(ROWS, 4, 1, 1)
+        whole = Counted(ROWS, ROWS, 4, 1, 1)
         taken = Taken([np.arange(ROWS)], [whole], whole, number=number, share=0.0, rate=1.0)
         reply.after(Pupil(parameters, logits), taken)
         return sorted(seen[0].tolist())

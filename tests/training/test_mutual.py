@@ -51,7 +51,7 @@ def test_the_teachers_loss_is_the_students_mirrored() -> None:
     )
     reply = Mutual(terms)
     assert list(reply.names) == ["teacher_hard", "teacher_logits_kl"]
-    whole = Counted(5, 3, 15, 45)
+    whole = Counted(5, 5, 3, 15, 45)
     taken = Taken([np.arange(5)], [whole], whole, number=1, share=0.5, rate=1.0)
     answer = torch.tensor(said, requires_grad=True)
     reply.after(Pupil([], lambda rows: answer * 1.0), taken)

@@ -64,7 +64,7 @@ def balanced_term_weights(
         ratios = loss_ratios.detach().float()
         mean = ratios.mean()
         wanted = (ratios / mean.where(mean > 0, 1.0)) ** strength
-    inverse = (wanted / norms.where(moving, 1.0)).where(moving, 0.0)
+    inverse = (wanted / norms).where(moving, 0.0)
     total = inverse.sum()
     scaled = inverse * moving.sum() / total.where(total > 0, 1.0)
     return scaled.where(moving & (total > 0), 1.0)
