@@ -44,6 +44,44 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+_SIZES: dict[str, Any] = {
+    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
+    "intermediate_size": 24, "max_position_embeddings": 40, "embedding_size": 8, "pad_token_id": 0,
+}  # fmt: skip
+_DEBERTA: dict[str, Any] = {**_SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+_GPT2: dict[str, Any] = {"model_type": "gpt2", "n_embd": 16, "n_layer": 4, "n_head": 2,
+                         "vocab_size": 50, "n_positions": 40, "pad_token_id": 0}  # fmt: skip
+_TINY: dict[str, dict[str, Any]] = {
+    **{
+        name: {"model_type": name, **_SIZES}
+        for name in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "albert")
+    },
+    "albert-groups": {"model_type": "albert", **_SIZES, "num_hidden_groups": 3},
+    "deberta": {"model_type": "deberta", **_DEBERTA},
+    "deberta-v2": {"model_type": "deberta-v2", **_DEBERTA},
+    "deberta-v2-conv": {"model_type": "deberta-v2", **_DEBERTA, "conv_kernel_size": 3},
+    "deberta-v3": {"model_type": "deberta-v2", **_DEBERTA, "position_buckets": 8,
+                   "share_att_key": True, "norm_rel_ebd": "layer_norm",
+                   "position_biased_input": False},
+    "distilbert": {"model_type": "distilbert", "dim": 16, "n_layers": 4, "n_heads": 2,
+                   "hidden_dim": 24, "vocab_size": 50},
+    "mobilebert": {"model_type": "mobilebert", **_SIZES, "intra_bottleneck_size": 12},
+    "xlnet": {"model_type": "xlnet", "d_model": 16, "n_layer": 4, "n_head": 2, "d_inner": 24,
+              "vocab_size": 50},
+    "modernbert": {"model_type": "modernbert", **_SIZES, "cls_token_id": 1, "sep_token_id": 2,
+                   "bos_token_id": 1, "eos_token_id": 2, "local_attention": 4,
+                   "global_attn_every_n_layers": 3},
+    "gpt2": _GPT2,
+    "gpt2-scaled": {**_GPT2, "scale_attn_by_inverse_layer_idx": True},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, dict[str, Any]]:
+    """Settings of a tiny model of every family and its variants, for `AutoConfig.for_model`."""
+    return _TINY
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts about the machine are kept per test run, never in the user's home."""
@@ -119,6 +157,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "test": write_jsonl(folder / "test.jsonl", sentences(160, seed=3)),
         "unlabelled": write_jsonl(folder / "unlabelled.jsonl", sentences(200, seed=4)),
     }
+
+
+@pytest.fixture(scope="session")
+def write_tokenizer() -> Callable[..., Any]:
+    """`make_tokenizer`, for tests that make their own teacher."""
+    return make_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "limbeck"
 ORDER = [
-    "errors", "progress", "files", "machine", "config", "objective", "data", "tasks", "teacher",
-    "knowledge", "student", "training", "runtime", "evaluation", "export", "run", "distill",
-    "teach", "compare", "serve", "demo", "cli",
+    "errors", "progress", "files", "mapped", "machine", "config", "objective", "data", "tasks",
+    "teacher", "knowledge", "student", "training", "runtime", "evaluation", "export", "run",
+    "pretrain",     "distill", "teach", "compare", "serve", "demo", "cli",
 ]  # fmt: skip
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -29,11 +29,12 @@ from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.training.choice import Machine, choose
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
 from speed_arms.arithmetic import model_flops, product_share
-from speed_arms.arm import BATCH_ROWS, MAX_TOKENS, Settings, Unit, load_model, memory_mb
+from speed_arms.arm import BATCH_ROWS, MAX_TOKENS, Settings, Unit, load_model
+from speed_arms.peaks import Peaks
 
 _MEMORY_STEPS = 200
 
@@ -172,21 +173,20 @@ class LimbeckMemory:
     def unit(self, rows: Path) -> Unit:
         """Everything that a run does with its training rows, training cut short."""
         start = time.perf_counter()
-        peaks = {"before": memory_mb("VmHWM")}
-        plan = _plan(self.settings, "recorded", rows)
-        peaks["read and tokenized"] = memory_mb("VmHWM")
-        teacher = load_teacher(plan)
-        lesson = _Lesson(plan, _answers(plan, teacher))
-        peaks["recorded"] = memory_mb("VmHWM")
-        work = Path(self.settings.work)
-        with suppress(_Enough):
-            _train(
-                _student(plan, teacher, self.settings), lesson, work / "checkpoints", _ShortLog()
-            )
-        peaks["trained"] = memory_mb("VmHWM")
-        more = {"peak_mb": peaks, "end_mb": {key: memory_mb(key) for key in ("VmRSS", "RssFile")}}
+        with Peaks() as peaks:
+            peaks.note("before")
+            plan = _plan(self.settings, "recorded", rows)
+            peaks.note("read and tokenized")
+            teacher = load_teacher(plan)
+            lesson = _Lesson(plan, _answers(plan, teacher))
+            peaks.note("recorded")
+            student = _student(plan, teacher, self.settings)
+            with suppress(_Enough):
+                _train(student, lesson, Path(self.settings.work) / "checkpoints", _ShortLog())
+            peaks.note("trained")
         lengths = plan.encoded.lengths
-        return Unit(len(lengths), int(lengths.sum()), time.perf_counter() - start, more)
+        seconds = time.perf_counter() - start
+        return Unit(len(lengths), int(lengths.sum()), seconds, peaks.noted)
 
 
 class _Enough(Exception):  # noqa: N818 - nothing went wrong
@@ -285,8 +285,8 @@ def _train(
             encoded=plan.encoded,
             labels=plan.material.train.labels,
             answers=lesson.answers,
-            teacher_hidden=plan.teacher.config.hidden_size,
-            ids=plan.material.train.texts.table.column("id"),
+            teacher=teacher_side(plan.teacher.config),
+            ids=plan.material.train.texts.ids,
         ),
         Exam(
             student_encoding(plan, "validation", cache=folder.parent / "tokens"), validation.labels

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from limbeck.distill import distill
     from limbeck.errors import LimbeckError
     from limbeck.evaluation.report import Report
+    from limbeck.pretrain import pretrain
     from limbeck.serve.predictor import Prediction, Predictor
     from limbeck.teach import teach
 
@@ -25,6 +26,7 @@ __all__ = [
     "TeachRecipe",
     "distill",
     "load_recipe",
+    "pretrain",
     "teach",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "TeachRecipe": "limbeck.config.recipe",
     "distill": "limbeck.distill",
     "load_recipe": "limbeck.config.load",
+    "pretrain": "limbeck.pretrain",
     "teach": "limbeck.teach",
 }
 

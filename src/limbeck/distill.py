@@ -27,10 +27,11 @@ from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
+from limbeck.run.chain import source_of
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.plan import Plan, describe, make_plan
-from limbeck.run.recording import Teacher, ask_teacher, load_teacher
+from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks import classification
 from limbeck.training.choice import Machine, choose
@@ -76,21 +77,20 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     plan = make_plan(recipe, cache=cache, datasets=datasets)
     for line in describe(plan):
         say(line)
-    machine = choose(recipe.training, plan.student.config, plan.encoded.lengths)
+    machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
-    run.hold_to({**plan.material.fingerprints(), "teacher": teacher.fingerprint})
+    run.hold_to(_inputs(plan, teacher))
     recipe = _with_choices(plan, machine, teacher)
     run.write_recipe(recipe)
 
     knowledge = ask_teacher(plan, teacher, cache=cache)
-    student = train_arm("student", plan, plan.terms, teacher, knowledge.train, machine, run, cache)
-    arms = {"student": student}
+    arms = {"student": _student(plan, teacher, knowledge, machine, run, cache, datasets)}
     if recipe.evaluation.control and plan.material.has_labels:
         labels_alone = (HardTerm(weight=1.0),)
         arms["control"] = train_arm(
             "control", plan, labels_alone, teacher, None, machine, run, cache
         )
-    student.save(run.student)
+    arms["student"].save(run.student)
     variants = export_variants(
         run.student,
         run.export,
@@ -103,6 +103,29 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     return report
 
 
+def _inputs(plan: Plan, teacher: Teacher) -> dict[str, str]:
+    """Fingerprints of all that the run is made from."""
+    plain = {"plain": plan.general.texts.fingerprint()} if plan.general else {}
+    return {**plan.material.fingerprints(), **plain, "teacher": teacher.fingerprint}
+
+
+def _student(
+    plan: Plan,
+    teacher: Teacher,
+    knowledge: Knowledge,
+    machine: Machine,
+    run: RunFolder,
+    cache: Path,
+    datasets: Datasets | None,
+) -> Arm:
+    """The trained student: taught by the teacher, or by the last of the recipe's assistants."""
+    source = source_of(plan, run, cache=cache, datasets=datasets)
+    if source is not plan:
+        teacher = load_teacher(source)
+        knowledge = ask_teacher(source, teacher, cache=cache)
+    return train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
+
+
 def _with_choices(plan: Plan, machine: Machine, teacher: Teacher) -> Recipe:
     """The recipe with every choice that was left to the machine written out."""
     training = plan.recipe.training.model_copy(
@@ -113,10 +136,7 @@ def _with_choices(plan: Plan, machine: Machine, teacher: Teacher) -> Recipe:
         }
     )
     knowledge = plan.recipe.knowledge.model_copy(update={"precision": teacher.kind.precision})
-    objective = plan.recipe.objective.model_copy(update={"terms": plan.terms})
-    return plan.recipe.model_copy(
-        update={"training": training, "knowledge": knowledge, "objective": objective}
-    )
+    return plan.recipe.model_copy(update={"training": training, "knowledge": knowledge})
 
 
 def _evaluate(

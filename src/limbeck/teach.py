@@ -52,8 +52,8 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
             "Choose a new folder with --output, or delete this one.",
         )
     base = look_at(recipe.base, role="base encoder")
-    material = gather_material(recipe.data, None, seed=recipe.seed, datasets=datasets)
     work = output.with_name(f".{output.name}.teaching")
+    material = gather_material(recipe.data, None, seed=recipe.seed, datasets=datasets, folder=work)
     with threads(cores_or(recipe.training.threads)):
         score = _teach(recipe, base, material, output, work)
     shutil.rmtree(work, ignore_errors=True)
@@ -89,8 +89,8 @@ def _teach(
             encoded=lessons,
             labels=material.train.labels,
             answers=None,
-            teacher_hidden=base.config.hidden_size,
-            ids=material.train.texts.table.column("id"),
+            teacher=None,
+            ids=material.train.texts.ids,
         ),
         Exam(encoded(material.validation), material.validation.labels),
         config=recipe.training,

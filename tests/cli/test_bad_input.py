@@ -279,7 +279,7 @@ def test_folders_of_others_are_refused_and_stay_as_they_are(
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "thesis.doc").write_text("mine")
     other = load_recipe(None, values={"teacher": "x", "output": str(tmp_path / "run")})
-    RunFolder(other.output).write_recipe(other.resolved())
+    RunFolder(other.output).write_recipe(other)
     before = _tree(tmp_path)
     _clear(limbeck(*asked()), "this folder holds another run", "--output")
     _clear(limbeck(*asked(), "--dry-run"), "this folder holds another run")
@@ -423,11 +423,11 @@ def test_ctrl_c_in_training_ends_with_130_and_the_run_goes_on_to_the_same_studen
 
     real, steps = Stepper.take, [0]
 
-    def interrupted(self: Any, *args: Any) -> Any:
+    def interrupted(self: Any, *args: Any, share: float) -> Any:
         steps[0] += 1
         if steps[0] == 13:
             raise KeyboardInterrupt
-        return real(self, *args)
+        return real(self, *args, share=share)
 
     with monkeypatch.context() as patch:
         patch.setattr(Stepper, "take", interrupted)
@@ -453,9 +453,9 @@ Store.write = killed
 KILLED_TRAINING = """
 from limbeck.training.step import Stepper
 take = Stepper.take
-def killed(self, rows, number, rate):
+def killed(self, rows, number, rate, *, share):
     if number == 13: os.kill(os.getpid(), signal.{signal})
-    return take(self, rows, number, rate)
+    return take(self, rows, number, rate, share=share)
 Stepper.take = killed
 """
 

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from limbeck.config.catalog import METHODS
 from limbeck.config.load import checked, dump_recipe, load_recipe, student_from_text
-from limbeck.config.methods import METHODS
-from limbeck.config.recipe import Recipe, TeachRecipe
+from limbeck.config.recipe import ObjectiveConfig, Recipe, TeacherConfig, TeachRecipe
+from limbeck.config.terms import HardTerm, LogitsTerm
 from limbeck.errors import RecipeError
 
 RECIPE = {
@@ -187,9 +188,9 @@ def test_a_written_recipe_reads_back_as_itself(tmp_path: Path, method: str) -> N
     """recipe.yaml is what makes a run repeatable."""
     recipe = load_recipe(
         None,
-        ["student.from=1,3", "data.labels=['0', 'no', bad]"],
+        ["student.layers=2", "data.labels=['0', 'no', bad]"],
         {"teacher": "x", "method": method},
-    ).resolved()
+    )
     text = dump_recipe(recipe, "two\nlines")
     assert text.startswith("# two\n# lines\n")
     assert load_recipe(_file(tmp_path, text)) == recipe
@@ -205,9 +206,101 @@ def test_a_resolved_recipe_writes_every_default_out() -> None:
     def leaves(tree: Any) -> int:
         return sum(map(leaves, tree.values())) if isinstance(tree, dict) else 1
 
-    recipe = load_recipe(None, values={"teacher": "x"}).resolved()
+    recipe = load_recipe(None, values={"teacher": "x"})
     assert leaves(yaml.safe_load(dump_recipe(recipe, ""))) == keys(recipe)
-    assert recipe.objective.terms == METHODS[0].terms
+    assert recipe.terms == (HardTerm(weight=0.1), LogitsTerm(weight=0.9))
+
+
+def test_a_method_sets_what_the_user_leaves_open_and_nothing_else() -> None:
+    """A method that overrules the user trains something else than was asked for."""
+    tinybert = load_recipe(None, ["stages.0.epochs=7"], {"teacher": "x", "method": "tinybert"})
+    assert tinybert.stages[0].name == "intermediate"
+    assert tinybert.stages[0].epochs == 7
+    without = load_recipe(None, ["stages=[]"], {"teacher": "x", "method": "tinybert"})
+    assert without.stages == ()
+    own = load_recipe(
+        None, ["objective.terms=[{kind: hard}]"], {"teacher": "x", "method": "minilm2"}
+    )
+    assert own.terms == (HardTerm(),)
+    assert [stage.name for stage in own.stages] == ["relations"]
+
+
+def test_methods_hold_in_python_as_in_files() -> None:
+    """The same recipe from keyword arguments must not lose its method's settings."""
+    recipe = Recipe(teacher=TeacherConfig(path="x"), method="patient")
+    assert [term.kind for term in recipe.terms] == ["hard", "logits", "hidden"]
+    kept = Recipe(
+        teacher=TeacherConfig(path="x"),
+        method="patient",
+        objective=ObjectiveConfig(balance="gradients"),
+    )
+    assert kept.objective.balance == "gradients"
+    assert [term.kind for term in kept.terms] == ["hard", "logits", "hidden"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "where", "found"),
+    [
+        (
+            {"objective": {"terms": [{"kind": "hard", "weight": {"shape": "linear", "start": 1,
+             "stop": 0, "end": 1.5}}]}},
+            "objective.terms[0].weight", "end is 1.5, beyond the last step",
+        ),
+        (
+            {"objective": {"terms": [{"kind": "hard", "weight": {"shape": "step", "values": [1, 0],
+             "at": [2.0]}}]}},
+            "objective.terms[0].weight", "at is 2.0, beyond the last step",
+        ),
+        (
+            {"objective": {"terms": [{"kind": "hard", "weight": {"shape": "step", "values": [1, 0]}}
+             ]}},
+            "objective.terms[0].weight", "2 values and 0 places",
+        ),
+        (
+            {"objective": {"terms": [{"kind": "logits", "temperature": {"shape": "linear",
+             "start": 4, "stop": 0}}]}},
+            "objective.terms[0]", "temperature must be above 0",
+        ),
+        (
+            {"objective": {"terms": [{"kind": "hidden", "layer_map": "evenly"}]}},
+            "objective.terms[0].layer_map", "'evenly'",
+        ),
+        (
+            {"ensemble": {"teachers": ["y"], "combine": "weighted", "weights": [0, 0]}},
+            "ensemble.weights", "sum to nothing",
+        ),
+        (
+            {"ensemble": {"teachers": ["y"], "combine": "weighted", "weights": [1]}},
+            "", "1 numbers, but there are 2 teachers",
+        ),
+        ({"stages": [{"terms": [{"kind": "hard", "weight": 0}]}]}, "stages[0].terms", "sum to 0"),
+        (
+            {"stages": [{"terms": [{"kind": "hard"}], "replacing": 1.5}]},
+            "stages[0].replacing", "it is from 0 to 1",
+        ),
+    ],
+)  # fmt: skip
+def test_refuses_schedules_maps_and_ensembles_that_mean_nothing(
+    tmp_path: Path, tree: dict[str, Any], where: str, found: str
+) -> None:
+    """Each would train for hours towards something that nobody asked for."""
+    error = _refused(tmp_path, {"teacher": "x"} | tree)
+    assert error.where.endswith(f", {where}" if where else "recipe.yaml")
+    assert found in error.found
+
+
+def test_a_mistyped_key_is_found_in_terms_of_stages_and_in_schedules(tmp_path: Path) -> None:
+    """Deep in a recipe a typo is as likely as at its top."""
+    stage = {"stages": [{"terms": [{"kind": "attention", "distanse": "kl"}]}]}
+    error = _refused(tmp_path, {"teacher": "x"} | stage)
+    assert error.where.endswith("stages[0].terms[0].distanse")
+    assert "'distance'" in error.found
+    ramp = {"shape": "linear", "start": 1, "stop": 0, "begins": 0.5}
+    error = _refused(
+        tmp_path, {"teacher": "x", "objective": {"terms": [{"kind": "hard", "weight": ramp}]}}
+    )
+    assert error.where.endswith("objective.terms[0].weight.begins")
+    assert "'begin'" in error.found
 
 
 def test_recipes_cannot_be_changed_in_passing() -> None:
@@ -215,15 +308,6 @@ def test_recipes_cannot_be_changed_in_passing() -> None:
     recipe = load_recipe(None, values={"teacher": "x"})
     with pytest.raises(ValidationError, match="frozen"):
         recipe.seed = 5  # type: ignore[misc]
-
-
-def test_the_control_arm_learns_from_labels_alone() -> None:
-    """And shares everything else with the student."""
-    recipe = load_recipe(None, values={"teacher": "x", "method": "hidden"})
-    control = recipe.without_teacher()
-    assert [term.kind for term in control.terms] == ["hard"]
-    assert control.student == recipe.student
-    assert control.training == recipe.training
 
 
 def test_the_recipes_of_the_repository_are_valid() -> None:

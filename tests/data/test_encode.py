@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from limbeck.data.encode import encode
+from limbeck.data.flat import FlatFile
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def texts(texts_of: Callable[..., Any]) -> Any:
 def test_rows_are_what_the_tokenizer_gives(texts: Any, tokenizer: Any, tmp_path: Path) -> None:
     """Other ids than transformers' would ask the teacher about other texts."""
     encoded = encode(texts, tokenizer.backend_tokenizer, max_tokens=16, folder=tmp_path)
-    expected = tokenizer(texts.texts.to_pylist(), truncation=True, max_length=16)["input_ids"]
+    expected = tokenizer(list(texts.texts), truncation=True, max_length=16)["input_ids"]
     rows = [encoded.ids[a:b].tolist() for a, b in zip(encoded.offsets, encoded.offsets[1:])]  # noqa: B905
     assert rows == expected
     assert encoded.lengths.tolist() == [len(row) for row in expected]
@@ -64,7 +65,7 @@ def test_texts_are_encoded_once(
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     assert np.array_equal(first.ids, second.ids)
-    assert isinstance(second.ids, np.memmap)
+    assert isinstance(second.ids, FlatFile)
 
 
 @pytest.mark.parametrize("file", ["ids.bin", "offsets.npy", "meta.json"])

@@ -190,8 +190,9 @@ def test_refuses_a_missing_file(source: str) -> None:
 
 
 def _gathered(rows: list[dict[str, Any]], **data: Any) -> list[tuple[str, str | None]]:
-    table = gather("train", rows, "memory", DataConfig(**data), labels=True).table
-    return list(zip(*(table.column(name).to_pylist() for name in ("text", "label")), strict=True))
+    texts = gather("train", rows, "memory", DataConfig(**data), labels=True)
+    labels = [texts.written[code] if code >= 0 else None for code in texts.codes]
+    return list(zip(texts.texts, labels, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -257,17 +258,17 @@ def test_refuses_a_label_that_is_a_list() -> None:
 
 def test_ids_name_split_and_record(texts_of: Callable[..., Any]) -> None:
     """An error or a worst case must be found again in the file."""
-    assert texts_of(["a", "b"], name="test").table.column("id").to_pylist() == ["test/1", "test/2"]
+    assert list(texts_of(["a", "b"], name="test").ids) == ["test/1", "test/2"]
 
 
 def test_chunks_do_not_change_rows(
     texts_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows at the seam of two chunks are easily lost or doubled."""
-    monkeypatch.setattr("limbeck.data.texts._CHUNK", 3)
+    monkeypatch.setattr("limbeck.data.spool._ROWS", 3)
     for count in (1, 2, 3, 4, 6, 7):
         texts = texts_of([f"t{i}" for i in range(count)], list(range(count)))
-        assert texts.texts.to_pylist() == [f"t{i}" for i in range(count)]
+        assert list(texts.texts) == [f"t{i}" for i in range(count)]
         assert sum(len(batch) for batch in texts.text_batches(3)) == count
 
 

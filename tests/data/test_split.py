@@ -27,8 +27,8 @@ def test_copies_under_case_width_and_space_are_dropped_from_training(
 ) -> None:
     """A test text that was trained on measures memory."""
     kept, dropped = without_leaks(texts_of([copy, "other"]), [texts_of(["hello world"])])
-    assert (kept.texts.to_pylist(), dropped) == (["other"], 1)
-    assert kept.table.column("id").to_pylist() == ["train/2"]
+    assert (list(kept.texts), dropped) == (["other"], 1)
+    assert list(kept.ids) == ["train/2"]
 
 
 def test_different_texts_are_kept(texts_of: Make) -> None:
@@ -157,7 +157,7 @@ def test_labels_stay_with_their_texts_through_the_whole_split(tmp_path: Any) -> 
         seed=3,
     )
     for part in (material.train, material.validation, material.test):
-        expected = [int(text.split()[1]) % 3 for text in part.texts.texts.to_pylist()]
+        expected = [int(text.split()[1]) % 3 for text in part.texts.texts]
         assert part.labels.tolist() == expected
 
 
@@ -174,3 +174,18 @@ def test_refuses_unlabelled_rows_where_rows_are_judged(tmp_path: Any) -> None:
     test = _csv(tmp_path / "b.csv", [("x", "0"), ("y", "")])
     with pytest.raises(DataError, match=r"1 of 2 rows have no label, test/2 the first"):
         gather_material(DataConfig(train=train, test=test), ["0", "1"], seed=0)
+
+
+def test_unlabelled_files_are_numbered_on(tmp_path: Any) -> None:
+    """Two rows of one id: an error would name a row that nobody can find, and answers move."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text(f"{name} a\n{name} b\n{name} a\n")
+    labelled = [(f"t{i}", str(i % 2)) for i in range(4)]
+    train = _csv(tmp_path / "a.csv", labelled)
+    test = _csv(tmp_path / "b.csv", [("x", "0")])
+    files = tuple(str(tmp_path / f"{name}.txt") for name in ("one", "two"))
+    data = DataConfig(train=train, validation=test, unlabelled=files)
+    texts = gather_material(data, ["0", "1"], seed=0).train.texts
+    unlabelled = [f"unlabelled/{number}" for number in (1, 2, 4, 5)]
+    assert list(texts.ids) == [f"train/{number}" for number in range(1, 5)] + unlabelled
+    assert list(texts.texts)[4:] == ["one a", "one b", "two a", "two b"]

@@ -18,11 +18,13 @@ from limbeck.data.texts import gather
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import read_json
 from limbeck.knowledge import record as recording
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.store import Identity, Store
 from limbeck.progress import shown
 from limbeck.teacher.load import Checkpoint, fingerprint, load_classifier, look_at
+from limbeck.teacher.parts import Part, hidden_parts
 
 ROWS, SHARD = 50, 16
 
@@ -59,7 +61,7 @@ class Desk:
             self.texts,
             self.encoded,
             teacher_fingerprint=fingerprint(self.model, self.checkpoint.backend),
-            kind=Kind(hidden=hidden),
+            kind=Kind(hidden_parts(hidden)),
             settings=KnowledgeConfig(folder=str(self.folder), shard_rows=shard_rows),
         )
 
@@ -90,7 +92,7 @@ def _expected(desk: Desk, layers: tuple[int, ...] = ()) -> tuple[np.ndarray, lis
 
     model = AutoModelForSequenceClassification.from_pretrained(desk.checkpoint.path).eval()
     logits, states = [], []
-    for text in desk.texts.texts.to_pylist():
+    for text in desk.texts.texts:
         inputs = desk.checkpoint.tokenizer(text, return_tensors="pt")
         with torch.inference_mode():
             answer = model(**inputs, output_hidden_states=True)
@@ -116,7 +118,7 @@ def test_recorded_hidden_states_are_output_hidden_states(desk: Desk) -> None:
     rows = np.array([31, 2, 48])
     for layer in layers:
         for left in (False, True):
-            padded = answers.hidden(layer, rows, width=24, left=left).numpy()
+            padded = answers.states(Part("hidden", layer), rows, width=24, left=left).numpy()
             for place, row in enumerate(rows):
                 length = int(desk.encoded.lengths[row])
                 real = slice(24 - length, 24) if left else slice(0, length)
@@ -224,8 +226,9 @@ def test_the_address_changes_with_all_that_decides_the_answers(desk: Desk) -> No
         "teacher": "t", "texts": "x", "max_tokens": 32, "kind": Kind(), "rows": 5, "shard_rows": 2
     }  # fmt: skip
     changes = [
-        {"teacher": "u"}, {"texts": "y"}, {"max_tokens": 16}, {"kind": Kind(hidden=(1,))},
-        {"kind": Kind(precision="bfloat16")},
+        {"teacher": "u"}, {"texts": "y"}, {"max_tokens": 16}, {"kind": Kind(hidden_parts((1,)))},
+        {"kind": Kind(precision="bfloat16")}, {"kind": Kind(states="int8")},
+        {"kind": Kind((Part("queries", 1),))},
     ]  # fmt: skip
     addresses = {Identity(**{**base, **change}).address for change in [{}, *changes]}
     assert len(addresses) == len(changes) + 1
@@ -284,14 +287,14 @@ def test_refuses_a_recording_that_the_disk_cannot_hold(
 
 def test_refuses_a_layer_that_was_not_recorded(desk: Desk) -> None:
     """Another layer's states are a wrong target."""
-    with pytest.raises(KnowledgeError, match=r"layer 3 was not recorded, only \[2\]"):
-        desk.ask(2).hidden(3, np.array([0]), width=24, left=False)
+    with pytest.raises(KnowledgeError, match="hidden_3 was not recorded, only hidden_2"):
+        desk.ask(2).states(Part("hidden", 3), np.array([0]), width=24, left=False)
 
 
-def test_answers_are_mapped_and_not_loaded(tmp_path: Path) -> None:
+def test_answers_are_mapped_and_not_loaded(desk: Desk, tmp_path: Path) -> None:
     """Memory must not grow with the number of rows."""
     rows, hidden, tokens = 4096, 64, 8
-    identity = Identity("t", "x", 8, Kind(hidden=(1,)), rows, 1024)
+    identity = Identity("t", "x", 8, Kind(hidden_parts((1,))), rows, 1024)
     store = Store(tmp_path, identity)
     for shard in range(identity.shards):
         offsets = np.arange(1025, dtype=np.int64) * hidden * tokens
@@ -310,8 +313,8 @@ def test_answers_are_mapped_and_not_loaded(tmp_path: Path) -> None:
     del states, logits
     arrow = pa.total_allocated_bytes()
     tracemalloc.start()
-    answers = Recorded(Store(tmp_path, identity), np.full(rows, tokens))
-    answers.hidden(1, np.arange(0, rows, 512), width=tokens, left=False)
+    answers = Recorded(Store(tmp_path, identity), np.full(rows, tokens), desk.checkpoint)
+    answers.states(Part("hidden", 1), np.arange(0, rows, 512), width=tokens, left=False)
     answers.logits(np.arange(0, rows, 512))
     python = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -5,10 +5,11 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 from scipy.spatial.distance import cosine
 from sklearn.metrics import mean_squared_error
+from sklearn.preprocessing import normalize
 
-from limbeck.objective import hidden_cosine, hidden_mse
+from limbeck.objective import hidden_cosine, hidden_mse, hidden_normalized_mse
 
-TERMS = [hidden_mse, hidden_cosine]
+TERMS = [hidden_mse, hidden_cosine, hidden_normalized_mse]
 every_term = pytest.mark.parametrize("term", TERMS, ids=lambda term: term.__name__)
 
 # Rows of unlike length: a mean of the rows' means is another number than the mean over tokens.
@@ -28,6 +29,8 @@ def by_definition(term, student, teacher):
         s, t = student[row, token], teacher[row, token]
         if term is hidden_mse:
             losses.append(np.mean((s - t) ** 2))
+        elif term is hidden_normalized_mse:
+            losses.append(np.sum((s / np.sqrt(s @ s) - t / np.sqrt(t @ t)) ** 2))
         else:
             losses.append(1 - np.sum(s * t) / np.sqrt(np.sum(s * s) * np.sum(t * t)))
     return float(np.mean(losses))
@@ -36,6 +39,9 @@ def by_definition(term, student, teacher):
 def by_scipy_or_scikit_learn(term, student, teacher):
     if term is hidden_mse:
         return mean_squared_error(teacher[REAL], student[REAL])
+    if term is hidden_normalized_mse:
+        student, teacher = normalize(student[REAL]), normalize(teacher[REAL])
+        return student.shape[1] * mean_squared_error(teacher, student)
     return np.mean([cosine(s, t) for s, t in zip(student[REAL], teacher[REAL], strict=True)])
 
 
@@ -117,6 +123,23 @@ def test_cosine_is_two_for_opposite_states_and_one_for_zero_states(hidden):
     teacher = hidden[1]
     assert value(hidden_cosine, -teacher, teacher) == pytest.approx(2, abs=1e-6)
     assert value(hidden_cosine, 0 * teacher, teacher) == 1
+
+
+def test_normalized_mse_is_twice_the_cosine(hidden):
+    """|u - v|^2 = 2 - 2 cos: its page says so, and sends the reader to the neighbour."""
+    expected = 2 * value(hidden_cosine, *hidden)
+    assert value(hidden_normalized_mse, *hidden) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("zero", ["student", "teacher", "both"])
+def test_normalized_mse_takes_a_zero_state_as_it_is(hidden, zero):
+    """Divided by a tiny number instead of its length, its gradient would undo the training."""
+    student, teacher = hidden
+    student = 0 * student if zero in ("student", "both") else student
+    teacher = 0 * teacher if zero in ("teacher", "both") else teacher
+    expected = 0 if zero == "both" else 1
+    assert value(hidden_normalized_mse, student, teacher) == pytest.approx(expected)
+    assert np.abs(gradient(hidden_normalized_mse, student, teacher)).max() < 10
 
 
 @every_term

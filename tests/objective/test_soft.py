@@ -20,6 +20,8 @@ from limbeck.objective import (
 )
 
 DIVERGENCES = [logit_kl, logit_reverse_kl, logit_jensen_shannon]
+WEIGHTS = np.array([0.5, 2.0, 0.0, 1.25, 1.25])
+TEMPERATURES = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
 TERMS = [*DIVERGENCES, soft_cross_entropy]
 every_divergence = pytest.mark.parametrize("term", DIVERGENCES, ids=lambda term: term.__name__)
 every_term = pytest.mark.parametrize("term", TERMS, ids=lambda term: term.__name__)
@@ -214,6 +216,78 @@ def test_a_batch_counts_as_the_mean_of_its_rows(logits, term):
 
 
 @every_term
+def test_every_row_has_its_own_temperature(logits, numeric_gradient, term):
+    """Softened over classes, or with one T^2 for all, rows count by the wrong measure."""
+    student, teacher = logits
+
+    def rows(point):
+        return np.mean(
+            [
+                by_definition(term, point[[row]], teacher[[row]], TEMPERATURES[row])
+                for row in range(5)
+            ]
+        )
+
+    temperature = torch.tensor(TEMPERATURES)
+    np.testing.assert_allclose(value(term, *logits, temperature), rows(student), rtol=1e-5)
+    found = gradient(term, *logits, temperature)
+    np.testing.assert_allclose(found, numeric_gradient(rows, student), rtol=1e-4, atol=4e-6)
+
+
+@every_term
+def test_one_temperature_written_once_per_row_changes_nothing(logits, term):
+    """A temperature that adapts would start by changing the loss where it has not moved yet."""
+    once = value(term, *logits, 3.0)
+    assert value(term, *logits, torch.full((5,), 3.0)) == pytest.approx(once, rel=1e-6)
+
+
+@every_term
+@pytest.mark.parametrize("temperature", [2.0, torch.tensor(TEMPERATURES)])
+def test_weights_are_factors_of_the_rows(logits, numeric_gradient, term, temperature):
+    """Divided by their sum, or put on the logits, they would mean something else at each batch."""
+    student, teacher = logits
+    each = np.broadcast_to(np.asarray(temperature), (5,))
+
+    def rows(point):
+        return np.mean(
+            [
+                WEIGHTS[row] * by_definition(term, point[[row]], teacher[[row]], each[row])
+                for row in range(5)
+            ]
+        )
+
+    given = torch.tensor(student, requires_grad=True)
+    loss = term(
+        given, torch.tensor(teacher), temperature=temperature, weights=torch.tensor(WEIGHTS)
+    )
+    loss.backward()
+    np.testing.assert_allclose(loss.item(), rows(student), rtol=1e-5)
+    np.testing.assert_allclose(given.grad, numeric_gradient(rows, student), rtol=1e-4, atol=4e-6)
+
+
+@every_term
+def test_weights_of_one_change_nothing(logits, term):
+    """None and 1 must train the same student."""
+    student, teacher = torch.tensor(logits)
+    torch.testing.assert_close(
+        term(student, teacher, temperature=2.0, weights=torch.ones(5)),
+        term(student, teacher, temperature=2.0),
+    )
+
+
+@every_term
+def test_no_gradient_flows_into_weights_and_temperatures(logits, term):
+    """A student could lower the loss by looking sure, instead of by learning."""
+    student = torch.tensor(logits[0], requires_grad=True)
+    weights = torch.tensor(WEIGHTS, requires_grad=True)
+    temperature = torch.tensor(TEMPERATURES, requires_grad=True)
+    term(student, torch.tensor(logits[1]), temperature=temperature, weights=weights).backward()
+    assert student.grad.any()
+    assert weights.grad is None
+    assert temperature.grad is None
+
+
+@every_term
 def test_gradients_flow_into_the_student_only(logits, term):
     """A teacher that learns meets the student half-way, and the loss falls all the faster."""
     student, teacher = (torch.tensor(side, requires_grad=True) for side in logits)
@@ -247,6 +321,11 @@ def test_shapes_are_those_of_the_signature(logits, term):
     """A signature that does not hold misleads everyone who builds on it."""
     checked = jaxtyped(term, typechecker=beartype)
     checked(*torch.tensor(logits), temperature=2.0)
+    checked(
+        *torch.tensor(logits),
+        temperature=torch.tensor(TEMPERATURES),
+        weights=torch.tensor(WEIGHTS),
+    )
 
 
 @every_term
@@ -281,3 +360,41 @@ def test_refuses_a_temperature_that_is_not_positive_and_finite(term, temperature
     message = rf"{term.__name__}: temperature is {temperature}. It must be positive and finite. Use"
     with pytest.raises(ValueError, match=message):
         call(temperature=temperature)
+
+
+@every_term
+@pytest.mark.parametrize("temperature", [0.0, -2.0, float("inf"), float("nan")])
+def test_refuses_such_a_temperature_of_one_row_too(term, temperature):
+    """One row of NaN is enough to end the run in NaN."""
+    temperatures = torch.tensor([1.0, 1.0, temperature, 1.0, 1.0])
+    message = rf"{term.__name__}: temperature contains {temperature}. It must be positive"
+    with pytest.raises(ValueError, match=message):
+        term(torch.zeros(5, 4), torch.zeros(5, 4), temperature=temperatures)
+
+
+@every_term
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (5, 1), (5, 4)])
+def test_refuses_temperatures_that_are_not_one_per_row(term, shape):
+    """Of as many classes as rows, classes would be softened instead."""
+    message = rf"{term.__name__}: temperature has shape .*\[batch\], which is \(5,\). Pass"
+    with pytest.raises(ValueError, match=message):
+        term(torch.zeros(5, 4), torch.zeros(5, 4), temperature=torch.ones(shape))
+
+
+@every_term
+@pytest.mark.parametrize("weight", [-0.5, float("inf"), float("nan")])
+def test_refuses_a_negative_or_infinite_weight(term, weight):
+    """A negative one drives the student away from the teacher."""
+    weights = torch.tensor([1.0, 1.0, weight, 1.0, 1.0])
+    message = rf"{term.__name__}: weights contains {weight}. Every row.*at least 0. Pass"
+    with pytest.raises(ValueError, match=message):
+        term(torch.zeros(5, 4), torch.zeros(5, 4), temperature=1.0, weights=weights)
+
+
+@every_term
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (5, 1)])
+def test_refuses_weights_that_are_not_one_per_row(term, shape):
+    """Broadcasting would weight rows by each other's weights."""
+    message = rf"{term.__name__}: weights has shape .*\[batch\], which is \(5,\). Pass"
+    with pytest.raises(ValueError, match=message):
+        term(torch.zeros(5, 4), torch.zeros(5, 4), temperature=1.0, weights=torch.ones(shape))

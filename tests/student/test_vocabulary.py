@@ -14,7 +14,7 @@ from limbeck.config.recipe import DataConfig
 from limbeck.data.encode import encode
 from limbeck.data.texts import Texts, gather
 from limbeck.errors import StudentError
-from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 
 CORPUS = [
     "the film was lovely and the story of the dog was warm",
@@ -139,3 +139,12 @@ def test_refuses_a_tokenizer_that_cuts_texts_otherwise(
         ids = encode(other, whole.backend_tokenizer, max_tokens=64, folder=Path(folder))
         with pytest.raises(StudentError, match=r"of 4 texts are tokenized differently"):
             check_trimmed(small, other, ids, limit=0.1)
+
+
+def test_special_tokens_of_the_config_get_their_new_numbers() -> None:
+    """A decoder that looks for the old padding token would read its answers off the padding."""
+    from transformers import GPT2Config
+
+    config = GPT2Config(vocab_size=50, pad_token_id=48, eos_token_id=49, bos_token_id=7)
+    renumber(config, np.array([0, 3, 5, 48, 49]))
+    assert (config.pad_token_id, config.eos_token_id, config.bos_token_id) == (3, 4, None)

@@ -12,9 +12,10 @@ import torch
 from limbeck.config.recipe import TeacherConfig
 from limbeck.data.encode import Encoded
 from limbeck.knowledge.answers import LiveTeacher
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.teacher.ask import ask, predict_logits
 from limbeck.teacher.load import load_classifier, look_at
+from limbeck.teacher.parts import Part, hidden_parts
 from limbeck.teacher.precision import computing_in
 
 
@@ -59,10 +60,14 @@ def test_a_live_teacher_in_bfloat16_leaves_the_teacher_alone(taught: Any) -> Non
     """It computes in a copy: the next student is cut out of the original."""
     model, checkpoint, encoded = taught
     rows = np.arange(3)
-    live = LiveTeacher(model, checkpoint, encoded, Kind(hidden=(2,), precision="bfloat16"))
+    live = LiveTeacher(model, checkpoint, encoded, Kind(hidden_parts((2,)), "bfloat16"))
     exact = predict_logits(model, checkpoint, encoded)
     moved = np.abs(live.logits(rows).numpy() - exact).max()
     assert 0 < moved < 0.05
     assert all(value.dtype == torch.float32 for value in model.state_dict().values())
-    assert live.hidden(2, rows, width=9, left=False).shape == (3, 9, model.config.hidden_size)
-    assert not live.hidden(2, rows, width=9, left=False)[1, 4:].any()
+    assert live.states(Part("hidden", 2), rows, width=9, left=False).shape == (
+        3,
+        9,
+        model.config.hidden_size,
+    )
+    assert not live.states(Part("hidden", 2), rows, width=9, left=False)[1, 4:].any()

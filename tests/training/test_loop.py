@@ -14,16 +14,17 @@ from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm, Term
 from limbeck.data.encode import Encoded
 from limbeck.errors import TrainingError
 from limbeck.knowledge.answers import LiveTeacher
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.kind import Kind
 from limbeck.student.build import build_student
 from limbeck.student.plan import plan_student
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import load_classifier, look_at
+from limbeck.teacher.parts import hidden_parts
 from limbeck.training.choice import Machine
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.layer_maps import Depths, with_layer_maps
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log, read_log
 from limbeck.training.loop import train
-from limbeck.training.losses import with_layer_maps
 
 TERMS: tuple[Term, ...] = (
     HardTerm(weight=0.3),
@@ -50,13 +51,14 @@ def school(random_teacher: Path) -> dict[str, Any]:
     labels = np.random.default_rng(1).integers(0, 2, 48)
     labels[::3] = -100
     exam = _encoded(16, 2, checkpoint.config.vocab_size)
-    terms = with_layer_maps(TERMS, 2, 4)
-    kind = Kind(hidden=(2, 4))
+    terms = with_layer_maps(TERMS, Depths(2, 4))
+    kind = Kind(parts=hidden_parts((2, 4)))
 
     def lessons(answers: Any = None) -> Lessons:
         live = LiveTeacher(teacher, checkpoint, encoded, kind)
         ids = [f"train/{n}" for n in range(1, 49)]
-        return Lessons(encoded, labels, answers or live, 32, ids)
+        side = teacher_side(checkpoint.config)
+        return Lessons(encoded, labels, answers or live, side, ids)
 
     def student() -> Any:
         plan = plan_student(StudentConfig(layers=2), checkpoint, checkpoint.config.vocab_size)
@@ -117,11 +119,13 @@ def test_a_killed_training_ends_like_a_straight_one(
         folder = tmp_path / f"killed{kill_at}"
         taken = {"steps": 0}
 
-        def take(self: Any, *args: Any, taken: dict = taken, kill_at: int = kill_at) -> Any:
+        def take(
+            self: Any, *args: Any, share: float, taken: dict = taken, kill_at: int = kill_at
+        ) -> Any:
             if taken["steps"] == kill_at:
                 raise _Killed
             taken["steps"] += 1
-            return real(self, *args)
+            return real(self, *args, share=share)
 
         monkeypatch.setattr(loop.Stepper, "take", take)
         with pytest.raises(_Killed):
@@ -176,8 +180,8 @@ class _BrokenAnswers:
         logits[torch.from_numpy(rows == 5)] = torch.nan
         return logits
 
-    def hidden(self, *args: Any, **settings: Any) -> Any:
-        return self._answers.hidden(*args, **settings)
+    def states(self, *args: Any, **settings: Any) -> Any:
+        return self._answers.states(*args, **settings)
 
 
 def test_refuses_to_train_on_nan(school: dict[str, Any], tmp_path: Path) -> None:

@@ -14,7 +14,18 @@ IDS = [f"train/{n}" for n in range(1, 100)]
 
 
 def _inputs() -> Inputs:
-    return Inputs(torch.zeros(2, 2), {}, torch.zeros(2), torch.ones(2, 3), None, {})
+    return Inputs(
+        student_logits=torch.zeros(2, 2),
+        student_states={},
+        projected={},
+        exit_logits={},
+        labels=torch.zeros(2),
+        attention_mask=torch.ones(2, 3),
+        teacher_logits=None,
+        teacher_states={},
+        number=1,
+        share=0.0,
+    )
 
 
 def _see(watch: Watch, step: int, rows: list[int], loss: float) -> None:

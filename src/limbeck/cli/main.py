@@ -32,6 +32,14 @@ LabelColumn = Annotated[str | None, typer.Option(help="Likewise.")]
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
 ]
+Plain = Annotated[
+    list[str] | None,
+    typer.Option(help="Plain text to pre-train on: .txt files or folders. Repeatable."),
+]
+StudentText = Annotated[
+    str | None,
+    typer.Option(help="layers=3, from=1,3,5, hidden=192, vocabulary=trim, shape=tinybert4, …"),
+]
 _INTERRUPTED = "\nInterrupted. Nothing is lost: give the same command again, and it goes on.\n"
 RecipePath = Annotated[Path | None, typer.Argument(help="A recipe file, or options alone.")]
 
@@ -81,10 +89,8 @@ def distill(
     validation: Validation = None,
     test: Test = None,
     unlabelled: Unlabelled = None,
-    student: Annotated[
-        str | None,
-        typer.Option(help="layers=3, from=1,3,5, hidden=192, vocabulary=trim, shape=tinybert4, …"),
-    ] = None,
+    plain: Plain = None,
+    student: StudentText = None,
     method: Annotated[str | None, typer.Option(help="See `limbeck methods`.")] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -106,6 +112,7 @@ def distill(
         "data.validation": validation,
         "data.test": test,
         "data.unlabelled": unlabelled,
+        "data.plain": plain,
         "data.text_column": text_column,
         "data.label_column": label_column,
         "method": method,
@@ -168,6 +175,37 @@ def teach(
     apply_settings(tree, setting or ())
     with shown():
         make(checked(TeachRecipe, tree, "command line"))
+
+
+@app.command(no_args_is_help=True)
+def pretrain(
+    output: Annotated[str, typer.Option(help="Folder of the new student.")],
+    recipe: RecipePath = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub name; with a masked-LM head where the method asks it."),
+    ] = None,
+    plain: Plain = None,
+    student: StudentText = None,
+    method: Annotated[
+        str | None, typer.Option(help="distilbert, tinybert, minilm, minilm2 or mobilebert.")
+    ] = None,
+    setting: Setting = None,
+) -> None:
+    """Pre-train a student on plain text, for any number of tasks.
+
+    `limbeck pretrain --teacher ./bert --plain books/ --method distilbert --output models/general`
+    """
+    from limbeck.config.load import load_recipe, student_from_text
+    from limbeck.pretrain import pretrain as make
+    from limbeck.progress import shown
+
+    values = {"teacher.path": teacher, "data.plain": plain, "method": method, "output": output}
+    if student is not None:
+        values.update({f"student.{k}": v for k, v in student_from_text(student).items()})
+    loaded = load_recipe(recipe, setting or (), values)
+    with shown():
+        make(loaded)
 
 
 @app.command(no_args_is_help=True)

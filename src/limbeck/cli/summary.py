@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from limbeck.config.methods import METHODS
+from limbeck.config.catalog import METHODS
 from limbeck.evaluation.report import Comparison, Export, Performance, Report
 
 
@@ -59,11 +59,13 @@ def print_methods() -> None:
     """Every method with its needs, its cost and when to choose it."""
     console = Console(highlight=False)
     for method in METHODS:
-        console.print(f"[bold]{method.name}[/bold]  {method.summary}")
+        console.print(f"[bold]{method.name}[/bold]")
         for label, text in (
+            ("", method.summary),
             ("needs", method.needs),
             ("costs", method.cost),
             ("choose", method.choose_when),
+            *([("paper", method.paper)] if method.paper else []),
         ):
             line = textwrap.fill(
                 text,

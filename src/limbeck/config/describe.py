@@ -8,8 +8,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from limbeck.config.recipe import Recipe
-from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
+from limbeck.config.recipe import ObjectiveConfig, Recipe
+from limbeck.config.schedule import Adaptive, Ramp, Steps
+from limbeck.config.stages import AssistantConfig, Stage
+from limbeck.config.terms import TERMS
 
 _HEAD = """# The recipe
 
@@ -17,7 +19,11 @@ Every key, its default and what it does; written by `python -m limbeck.config.de
 is a YAML file; `--set key.subkey=value` sets any key on the command line. Paths are relative to the
 folder that limbeck is started from.
 """
-_TERMS: tuple[type[BaseModel], ...] = (HardTerm, LogitsTerm, HiddenTerm)
+_SCHEDULES = """## Schedules
+
+Where a number may be a schedule, write `{shape: linear, start: 1.0, stop: 0.2}` (or `cosine`;
+`begin` and `end` are shares of the training) or `{shape: step, values: [1.0, 0.5], at: [0.3]}`.
+"""
 
 
 def page() -> str:
@@ -31,7 +37,14 @@ def page() -> str:
         "## `objective`\n\n`terms` is a list; each term has a `kind` and a `weight` from 0 up. "
         "Without it, the terms are those of `method` (see [methods](methods.md)).\n"
     )
-    parts.extend(_table(f"A term of kind `{t().kind}`", t, skip_groups=False) for t in _TERMS)  # pyright: ignore[reportAttributeAccessIssue]
+    parts.append(_table("The rest of `objective`", ObjectiveConfig, skip_groups=False))
+    parts.extend(_table(f"A term of kind `{t().kind}`", t, skip_groups=False) for t in TERMS)
+    parts.append(_table("A stage", Stage, skip_groups=False))
+    parts.append(_table("An assistant", AssistantConfig, skip_groups=False))
+    parts.append(_SCHEDULES)
+    parts.append(_table("A ramp", Ramp, skip_groups=False))
+    parts.append(_table("Steps", Steps, skip_groups=False))
+    parts.append(_table("An adaptive temperature", Adaptive, skip_groups=False))
     return "\n".join(parts)
 
 

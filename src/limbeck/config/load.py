@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from limbeck.config.methods import with_method
 from limbeck.config.recipe import Recipe, StudentConfig
 from limbeck.errors import RecipeError, nearest
 
@@ -63,6 +64,12 @@ def load_recipe(
     for key, value in (values or {}).items():
         if value is not None:
             set_dotted(tree, key, value, source)
+    settings = list(settings)
+    for setting in settings:
+        if setting.partition("=")[0].strip() == "method":
+            apply_settings(tree, [setting])
+    # Before the settings, so that stages.0.epochs=5 finds the stage that the method has.
+    tree = with_method(tree)
     apply_settings(tree, settings)
     return checked(Recipe, tree, source)
 
@@ -161,13 +168,16 @@ def checked(model: type[Model], tree: Mapping[str, Any], source: str) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _as_recipe_error(error, model, source) from None
+        raise _as_recipe_error(error, model, tree, source) from None
 
 
-def _as_recipe_error(error: ValidationError, model: type[BaseModel], source: str) -> RecipeError:
+def _as_recipe_error(
+    error: ValidationError, model: type[BaseModel], tree: Mapping[str, Any], source: str
+) -> RecipeError:
     first = error.errors(include_url=False)[0]
     location = first["loc"]
-    where = f"{source}, {_dotted(location)}" if location else source
+    way = _way(location, tree, missing=first["type"] == "missing")
+    where = f"{source}, {_dotted(way)}" if way else source
     if first["type"] == "extra_forbidden":
         siblings = _siblings(model, location)
         hint = nearest(str(location[-1]), siblings)
@@ -177,7 +187,7 @@ def _as_recipe_error(error: ValidationError, model: type[BaseModel], source: str
             f"Allowed are {', '.join(siblings)}." if siblings else "Delete it.",
         )
     if first["type"] == "missing":
-        return RecipeError(where, "this is missing", f"Give {_dotted(location)}.")
+        return RecipeError(where, "this is missing", f"Give {_dotted(way)}.")
     message = first["msg"].removeprefix("Value error, ")
     found = repr(first["input"])
     shown = f", found {found}" if len(found) < 80 and first["type"] != "value_error" else ""
@@ -186,14 +196,26 @@ def _as_recipe_error(error: ValidationError, model: type[BaseModel], source: str
     return RecipeError(where, f"{message}{shown}", f"Mend this key.{more}")
 
 
-def _dotted(location: tuple[int | str, ...]) -> str:
-    text = ""
-    kinds = {"hard", "logits", "hidden"}
+def _way(location: tuple[int | str, ...], tree: Any, *, missing: bool) -> list[int | str]:
+    """The keys of a location without the tags of unions, which stand in no file."""
+    way: list[int | str] = []
+    node = tree
     for position, part in enumerate(location):
+        last = position == len(location) - 1
+        if isinstance(node, Mapping) and (part in node or not way or (missing and last)):
+            way.append(part)
+            node = node.get(part)
+        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
+            way.append(part)
+            node = node[part]
+    return way
+
+
+def _dotted(way: Iterable[int | str]) -> str:
+    text = ""
+    for part in way:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif position and isinstance(location[position - 1], int) and part in kinds:
-            continue  # the tag of a term, which is no key of the file
         else:
             text += f".{part}" if text else str(part)
     return text
@@ -204,26 +226,31 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model that a location's last part was looked for in."""
     current: Any = model
     for part in location[:-1]:
-        if isinstance(part, int):
-            return _term_keys(str(location[location.index(part) + 1]))
-        field = current.model_fields.get(part)
-        if field is None:
-            return []
-        if part == "terms":
-            continue
-        current = field.annotation
-        if not (isinstance(current, type) and issubclass(current, BaseModel)):
-            return []
-    return _keys(current)
+        models = _models_in(current)
+        tagged = [one for one in models if _tag(one) == part]
+        fields = [one.model_fields[part] for one in models if part in one.model_fields]
+        if tagged:
+            current = tagged[0]
+        elif fields:
+            current = fields[0].annotation
+    found = _models_in(current)
+    return _keys(found[0]) if len(found) == 1 else []
 
 
-def _term_keys(kind: str) -> list[str]:
-    from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
-    models = {"hard": HardTerm, "logits": LogitsTerm, "hidden": HiddenTerm}
-    return _keys(models[kind]) if kind in models else []
+
+def _tag(model: type[BaseModel]) -> Any:
+    """What a union knows a model by."""
+    kind = model.model_fields.get("kind")
+    return kind.default if kind is not None else model.__name__.lower()
 
 
 def dump_recipe(recipe: BaseModel, header: str) -> str:

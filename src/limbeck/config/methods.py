@@ -1,54 +1,52 @@
-"""The one place that lists the methods: a name for a set of terms, and when to choose it."""
+"""A method sets defaults of a recipe; what the user writes stands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping
+from typing import Any
 
-from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm, Term
+from pydantic import BaseModel
 
-
-@dataclass(frozen=True)
-class Method:
-    """A named objective, with what it needs, what it costs and when it pays."""
-
-    name: str
-    summary: str
-    needs: str
-    cost: str
-    choose_when: str
-    terms: tuple[Term, ...]
-
-
-METHODS: tuple[Method, ...] = (
-    Method(
-        name="logits",
-        summary="Soft labels: KL to the teacher's tempered classes, plus the hard labels.",
-        needs="the teacher's logits (4 bytes a class and text on disk)",
-        cost="one pass of the teacher over the texts; then as fast as training on labels",
-        choose_when="first, always; with unlabelled texts of your domain it gains most",
-        terms=(HardTerm(weight=0.1), LogitsTerm(weight=0.9)),
-    ),
-    Method(
-        name="hidden",
-        summary="Soft labels and the hidden states of matched layers (MSE, projected).",
-        needs="the teacher's hidden states (2 bytes a number: 768 bytes a token and layer at "
-        "384 wide), the same token ids in teacher and student",
-        cost="that disk, and reading it in every step",
-        choose_when="the student is narrower than the teacher or starts from new weights; compare "
-        "it with logits on your data",
-        terms=(HardTerm(weight=0.1), LogitsTerm(weight=0.9), HiddenTerm(weight=1.0)),
-    ),
-    Method(
-        name="labels",
-        summary="No teacher: cross-entropy to the labels alone. The control arm.",
-        needs="labels",
-        cost="training alone",
-        choose_when="to see what the student would be without a teacher",
-        terms=(HardTerm(weight=1.0),),
-    ),
-)
+from limbeck.config.catalog import METHODS
 
 
 def method_names() -> list[str]:
     """The names, in the order in which they are listed."""
     return [method.name for method in METHODS]
+
+
+def with_method(tree: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's tree with its method's settings where it says nothing itself.
+
+    Args:
+        tree: Keys of a recipe; a method that is not known changes nothing.
+    """
+    name = tree.get("method", METHODS[0].name)
+    for method in METHODS:
+        if method.name == name:
+            for key, value in method.settings.items():
+                if key == "student.architecture" and _has_checkpoint(tree):
+                    continue  # which keeps its own
+                tree = _with_default(tree, key.split("."), copy.deepcopy(value))
+    return tree
+
+
+def _has_checkpoint(tree: Mapping[str, Any]) -> bool:
+    student = tree.get("student")
+    if isinstance(student, Mapping):
+        return student.get("checkpoint") is not None
+    return getattr(student, "checkpoint", None) is not None
+
+
+def _with_default(tree: dict[str, Any], way: list[str], value: Any) -> dict[str, Any]:
+    """A copy of the tree in which the key of that way is set, unless it was."""
+    key, *rest = way
+    here = tree.get(key)
+    if not rest:
+        return {**tree, key: value} if here is None else tree
+    if isinstance(here, BaseModel):
+        here = here.model_dump(by_alias=True, exclude_unset=True)
+    if key in tree and not isinstance(here, dict):
+        return tree
+    return {**tree, key: _with_default(here or {}, rest, value)}

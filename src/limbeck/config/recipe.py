@@ -9,9 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from limbeck.config.methods import METHODS, method_names
-from limbeck.config.shapes import SHAPES
-from limbeck.config.terms import HardTerm, Strict, Term
+from limbeck.config.methods import method_names, with_method
+from limbeck.config.schedule import Strict
+from limbeck.config.stages import (
+    AssistantConfig,
+    AugmentConfig,
+    EnsembleConfig,
+    PretrainingConfig,
+    Stage,
+    terms_that_say_something,
+)
+from limbeck.config.student import StudentConfig
+from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +56,11 @@ class DataConfig(Strict):
     unlabelled: tuple[str, ...] = Field(
         default=(), description="More texts for the soft terms alone; a label column is not read."
     )
+    plain: tuple[str, ...] = Field(
+        default=(),
+        description="Plain text for pre-training: .txt files or folders of them; no rows, no "
+        "labels.",
+    )
     validation: str | None = Field(
         default=None, description="Rows that choose the best state; without it a share of train."
     )
@@ -69,8 +83,9 @@ class DataConfig(Strict):
         default=128, description="Texts are cut to this many tokens, or to what the teacher takes."
     )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
+    augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
 
-    @field_validator("unlabelled", mode="before")
+    @field_validator("unlabelled", "plain", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -82,8 +97,24 @@ class KnowledgeConfig(Strict):
     folder: str = Field(
         default="knowledge", description="Shared by all runs; addressed by content."
     )
-    source: Literal["recorded", "live"] = Field(
-        default="recorded", description="live asks the teacher anew in every step: slower, no disk."
+    source: Literal["recorded", "live", "mutual", "feedback"] = Field(
+        default="recorded",
+        description="live asks the teacher anew in every step: slower, no disk. mutual and "
+        "feedback train it along: from the student's answers, or from what its answers did to the "
+        "student's loss on held-out rows.",
+    )
+    teacher_learning_rate: PositiveFloat = Field(
+        default=1e-5, description="Of the teacher, where it is trained along."
+    )
+    quiz_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1,
+        description="feedback: share of the labelled training rows on which the student's loss is "
+        "taken; it never learns from them.",
+    )
+    states: Literal["float16", "int8"] = Field(
+        default="float16",
+        description="How the teacher's vectors (hidden states, queries, keys, values) are kept. "
+        "int8 halves the disk; the error is measured and stands in the manifest.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
@@ -96,78 +127,23 @@ class KnowledgeConfig(Strict):
     shard_rows: PositiveInt = Field(default=8192, description="Rows a shard: what a kill can cost.")
 
 
-class StudentConfig(Strict):
-    """The model to make: cut out of the teacher unless it says otherwise."""
-
-    shape: str | None = Field(default=None, description="A named shape: " + ", ".join(SHAPES) + ".")
-    layers: PositiveInt | None = Field(
-        default=None, description="Half the teacher's when not given."
-    )
-    from_layers: tuple[int, ...] | None = Field(
-        default=None,
-        alias="from",
-        description="Teacher layers to take, from 1; evenly spread by default.",
-    )
-    hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
-    heads: PositiveInt | None = Field(
-        default=None, description="Attention heads; keeps the head size."
-    )
-    intermediate: PositiveInt | None = Field(
-        default=None, description="Feed-forward neurons a layer."
-    )
-    vocabulary: Literal["full", "trim"] = Field(
-        default="full", description="trim keeps the tokens that the training texts need."
-    )
-    init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
-        default="teacher", description="Where the weights come from."
-    )
-    checkpoint: str | None = Field(
-        default=None, description="A folder or hub name of a student to start from instead."
-    )
-    dropout: Share = Field(
-        default=0.0, description="Of hidden states and attention while training."
-    )
-
-    @field_validator("from_layers", mode="before")
-    @classmethod
-    def _layers_from_text(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            return (value,)
-        if isinstance(value, str):
-            parts = [part.strip() for part in value.split(",") if part.strip()]
-            if not all(part.isdecimal() for part in parts):
-                raise ValueError(f"{value!r} is no list of layers; write numbers, such as 1,3,5")
-            return tuple(int(part) for part in parts)
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.shape is not None and self.shape not in SHAPES:
-            raise ValueError(
-                f"there is no shape {self.shape!r}.{nearest(self.shape, SHAPES)} "
-                f"Use one of {', '.join(SHAPES)}"
-            )
-        if self.from_layers is not None and self.layers not in (None, len(self.from_layers)):
-            raise ValueError(
-                f"layers is {self.layers} but from names {len(self.from_layers)} layers "
-                f"{list(self.from_layers)}; delete one of the two or make them agree"
-            )
-        return self
-
-
 class ObjectiveConfig(Strict):
     """The loss: a weighted sum of terms. Without terms, those of the recipe's method."""
 
-    terms: tuple[Term, ...] | None = None
+    terms: tuple[Term, ...] | None = Field(
+        default=None, description="A list; each term has a kind and a weight."
+    )
+
+    balance: Literal["none", "gradients", "progress"] = Field(
+        default="none",
+        description="Adapt the weights while training: so that every term, before its weight, has "
+        "a gradient of the same norm on the first layer, or so that what falls slowly counts more.",
+    )
 
     @field_validator("terms")
     @classmethod
     def _says_something(cls, terms: tuple[Term, ...] | None) -> tuple[Term, ...] | None:
-        if terms is not None and sum(term.weight for term in terms) == 0:
-            raise ValueError(
-                "the weights sum to 0, so nothing would be learned; give a term a weight above 0"
-            )
-        return terms
+        return terms_that_say_something(terms)
 
 
 class TrainingConfig(Strict):
@@ -254,10 +230,20 @@ class Recipe(Strict):
     """Everything a run is made from. Running a resolved recipe again gives the same student."""
 
     teacher: TeacherConfig
+    ensemble: EnsembleConfig = Field(default_factory=lambda: EnsembleConfig())
     data: DataConfig = Field(default_factory=lambda: DataConfig())
-    method: str = Field(default="logits", description="See `limbeck methods`; sets the terms.")
+    method: str = Field(
+        default="logits", description="See `limbeck methods`; sets defaults of other keys."
+    )
     knowledge: KnowledgeConfig = Field(default_factory=lambda: KnowledgeConfig())
     student: StudentConfig = Field(default_factory=lambda: StudentConfig())
+    assistants: tuple[AssistantConfig, ...] = Field(
+        default=(), description="Students between teacher and student, the largest first."
+    )
+    pretraining: PretrainingConfig = Field(default_factory=lambda: PretrainingConfig())
+    stages: tuple[Stage, ...] = Field(
+        default=(), description="Trainings on the run's texts before the one of `objective`."
+    )
     objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig())
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig())
@@ -267,10 +253,11 @@ class Recipe(Strict):
     )
     output: str = Field(default="runs/limbeck", description="The folder of the run.")
 
-    @field_validator("teacher", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _path_alone(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
+    def _settings_of_the_method(cls, tree: Any) -> Any:
+        """Put the method's settings where the user says nothing."""
+        return with_method(tree) if isinstance(tree, dict) else tree
 
     @field_validator("method")
     @classmethod
@@ -282,24 +269,29 @@ class Recipe(Strict):
             )
         return value
 
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        several = 1 + len(self.ensemble.teachers)
+        weights = self.ensemble.weights
+        if weights is not None and len(weights) != several:
+            raise ValueError(
+                f"ensemble.weights has {len(weights)} numbers, but there are {several} teachers; "
+                "give one weight a teacher, that of `teacher` first"
+            )
+        if self.ensemble.combine == "weighted" and weights is None:
+            raise ValueError("ensemble.combine is weighted; give ensemble.weights, one a teacher")
+        return self
+
     @property
     def terms(self) -> tuple[Term, ...]:
         """The objective's terms: the recipe's own, else those of its method."""
-        if self.objective.terms is not None:
-            return self.objective.terms
-        return next(method.terms for method in METHODS if method.name == self.method)
-
-    def resolved(self) -> Recipe:
-        """The same recipe with its method's terms written out."""
-        return self.model_copy(
-            update={"objective": ObjectiveConfig(terms=self.terms)},
-        )
-
-    def without_teacher(self) -> Recipe:
-        """The control arm's recipe: the same student, the labels alone."""
-        return self.model_copy(
-            update={"method": "labels", "objective": ObjectiveConfig(terms=(HardTerm(weight=1.0),))}
-        )
+        assert self.objective.terms is not None  # every method sets them
+        return self.objective.terms
 
 
 class TeachRecipe(Strict):

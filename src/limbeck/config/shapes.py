@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Architecture = Literal["same", "distilbert", "albert", "mobilebert"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of an encoder; the student keeps its teacher's architecture.
+    """Sizes of an encoder.
 
     Attributes:
         layers: Transformer layers.
@@ -15,6 +18,9 @@ class Shape:
         heads: Attention heads a layer.
         intermediate: Neurons of a feed-forward layer.
         source: Where the shape was published.
+        architecture: What it is a shape of; same: of any that the student has.
+        embedding: Width of factorized word embeddings.
+        bottleneck: Width inside MobileBERT's layers.
     """
 
     layers: int
@@ -22,6 +28,9 @@ class Shape:
     heads: int
     intermediate: int
     source: str
+    architecture: Architecture = "same"
+    embedding: int | None = None
+    bottleneck: int | None = None
 
 
 SHAPES: dict[str, Shape] = {
@@ -32,4 +41,13 @@ SHAPES: dict[str, Shape] = {
     "minilm-l12-h384": Shape(12, 384, 12, 1536, "Wang et al. 2020, arXiv 2002.10957"),
     "bert-mini": Shape(4, 256, 4, 1024, "Turc et al. 2019, arXiv 1908.08962"),
     "bert-tiny": Shape(2, 128, 2, 512, "Turc et al. 2019, arXiv 1908.08962"),
+    "albert-base": Shape(
+        12, 768, 12, 3072, "Lan et al. 2020, arXiv 1909.11942", "albert", embedding=128
+    ),
+    "albert-large": Shape(
+        24, 1024, 16, 4096, "Lan et al. 2020, arXiv 1909.11942", "albert", embedding=128
+    ),
+    "mobilebert": Shape(
+        24, 512, 4, 512, "Sun et al. 2020, arXiv 2004.02984", "mobilebert", 128, 128
+    ),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.data.encode import Encoded
+from limbeck.data.flat import FlatFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,21 +26,32 @@ class Batch:
         input_ids: int64 [batch, tokens].
         attention_mask: int64 [batch, tokens], 1 where there is a token.
         token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
+        places: int64 [masked], the tokens to be guessed, counted row after row with the padding,
+            or None where no word is masked.
+        labels: int64 [masked], the tokens that stood there; or [batch], the rows' classes (-100
+            where unlabelled); None where nobody asks.
     """
 
     rows: np.ndarray
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
+    places: Tensor | None = None
+    labels: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
-        types = self.token_type_ids
+
+        def pinned(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.pin_memory()
+
         return Batch(
             rows=self.rows,
             input_ids=self.input_ids.pin_memory(),
             attention_mask=self.attention_mask.pin_memory(),
-            token_type_ids=None if types is None else types.pin_memory(),
+            token_type_ids=pinned(self.token_type_ids),
+            places=pinned(self.places),
+            labels=pinned(self.labels),
         )
 
 
@@ -114,14 +126,13 @@ def collate(
     width = min(padded_length(int(lengths.max())), encoded.max_tokens)
     column = np.arange(width) - (width - lengths if left else np.zeros_like(lengths))[:, None]
     real = (column >= 0) & (column < lengths[:, None])
-    places = (starts[:, None] + column)[real]
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    ids[real] = encoded.ids[places]
+    ids[real] = rows_of(encoded.ids, starts, lengths)
     segment = None
     if types:
         segment = np.zeros((len(rows), width), dtype=np.int64)
         if encoded.type_ids is not None:
-            segment[real] = encoded.type_ids[places]
+            segment[real] = rows_of(encoded.type_ids, starts, lengths)
     mask = real.astype(np.int64)
     return Batch(
         rows=rows,
@@ -129,3 +140,9 @@ def collate(
         attention_mask=torch.from_numpy(mask),
         token_type_ids=torch.from_numpy(segment) if segment is not None else None,
     )
+
+
+def rows_of(values: np.ndarray | FlatFile, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The values of some rows, one row after the other."""
+    spans = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    return np.concatenate([values[start:end] for start, end in spans])

@@ -1,15 +1,17 @@
-"""Texts as token ids: tokenized once, kept in flat memory-mapped arrays."""
+"""Texts as token ids: tokenized once, kept in flat files."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.flat import FlatFile
 from limbeck.data.texts import Texts
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.progress import step
@@ -32,8 +34,8 @@ class Encoded:
         max_tokens: The longest a row can be.
     """
 
-    ids: np.ndarray
-    type_ids: np.ndarray | None
+    ids: np.ndarray | FlatFile
+    type_ids: np.ndarray | FlatFile | None
     offsets: np.ndarray
     cut: int
     max_tokens: int
@@ -41,10 +43,10 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens a row, special tokens included."""
-        return np.diff(self.offsets)
+        """Tokens a row, special tokens included (int32)."""
+        return np.diff(self.offsets).astype(np.int32)
 
 
 def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path) -> Encoded:
@@ -129,10 +131,9 @@ def _whole(place: Path, rows: int) -> bool:
 def _open(place: Path) -> Encoded:
     meta = read_json(place / "meta.json")
     types = place / "types.bin"
-    ids = place / "ids.bin"
     return Encoded(
-        ids=np.memmap(ids, dtype=np.int32, mode="r"),
-        type_ids=np.memmap(types, dtype=np.uint8, mode="r") if types.exists() else None,
+        ids=FlatFile(place / "ids.bin", np.int32),
+        type_ids=FlatFile(types, np.uint8) if types.exists() else None,
         offsets=np.load(place / "offsets.npy"),
         cut=meta["cut"],
         max_tokens=meta["max_tokens"],

@@ -74,7 +74,6 @@ def encode_labels(
         TeacherError: For a label that the teacher does not know, with the rows and the nearest.
         DataError: For -1 among other labels, which some mean as a class and some as none.
     """
-    column = texts.table.column("label")
     by_name = {_fold(name): index for index, name in enumerate(names)}
     if len(by_name) < len(names):
         raise TeacherError(
@@ -95,11 +94,8 @@ def encode_labels(
     unknown = [value for value in distinct if value not in known]
     if unknown:
         raise _unknown(texts, unknown, names, source)
-    encoded = np.full(len(texts), UNLABELLED, dtype=np.int64)
-    for position, value in enumerate(column.to_pylist()):
-        if value is not None and value not in bare:
-            encoded[position] = known[value]
-    return encoded
+    classes = [known.get(value, UNLABELLED) for value in texts.written]
+    return np.array([*classes, UNLABELLED], dtype=np.int64)[texts.codes]  # -1 is the last
 
 
 def names_from_data(texts: Texts, declared: Sequence[str] | None, source: str) -> list[str]:
@@ -130,8 +126,7 @@ def one_class_only(found: Sequence[str], source: str) -> DataError:
 
 
 def _refuse_ambiguous(texts: Texts, source: str) -> None:
-    values = texts.table.column("label").unique().to_pylist()
-    if any(v in _NO_LABEL for v in values) and _distinct(texts, _NO_LABEL):
+    if any(v in _NO_LABEL for v in texts.labels()) and _distinct(texts, _NO_LABEL):
         raise DataError(
             source,
             "some rows have the label -1 and others have other labels: -1 may mean a class or "
@@ -146,8 +141,8 @@ def _unknown(
 ) -> TeacherError:
     unknown = sorted(unknown, key=_is_integer)  # among indices, the word is the odd one out
     first = unknown[0]
-    column = texts.table.column("label").to_pylist()
-    rows = [texts.table.column("id")[i].as_py() for i, v in enumerate(column) if v == first][:3]
+    places = np.flatnonzero(texts.codes == texts.written.index(first))[:3]
+    rows = [texts.ids[int(place)] for place in places]
     generic = all(_GENERIC.match(name) for name in names)
     remedy = (
         "The teacher does not name its classes: set data.labels to their names, in its order."
@@ -164,8 +159,7 @@ def _unknown(
 
 
 def _distinct(texts: Texts, bare: Sequence[str]) -> list[str]:
-    values = texts.table.column("label").unique().to_pylist()
-    return [value for value in values if value is not None and value not in bare]
+    return [value for value in texts.labels() if value not in bare]
 
 
 def _fold(name: str) -> str:

@@ -68,7 +68,12 @@ def _never_empty(rows: Iterator[Row], source: str) -> Iterator[Row]:
         raise DataError(source, "the file holds no rows", "Give a file with at least one row.")
 
 
-def _lines(path: Path) -> Iterator[str]:
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, with their ends.
+
+    Raises:
+        DataError: With the line that is not UTF-8.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             yield from stream
@@ -96,7 +101,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     quoting = csv.QUOTE_MINIMAL
     csv.field_size_limit(2**24)
-    reader = csv.reader(_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+    reader = csv.reader(text_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -131,7 +136,7 @@ def _refuse_twins(header: list[str], path: Path) -> None:
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(text_lines(path), start=1):
         if line.strip():
             yield _json_object(line, f"{path}, line {number}")
 
@@ -155,12 +160,12 @@ def _json_object(text: str, where: str) -> Row:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    first = next((line.strip() for line in _lines(path) if line.strip()), "")
+    first = next((line.strip() for line in text_lines(path) if line.strip()), "")
     if not first.startswith("["):
         yield from _jsonl_rows(path)
         return
     try:
-        items = json.loads("".join(_lines(path)))
+        items = json.loads("".join(text_lines(path)))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}", f"this is not JSON: {error.msg}", "Mend that place."
@@ -190,7 +195,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _text_rows(path: Path) -> Iterator[Row]:
-    for line in _lines(path):
+    for line in text_lines(path):
         if line.strip():
             yield {"text": line.rstrip("\r\n")}
 

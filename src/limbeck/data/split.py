@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from limbeck.data.texts import UNLABELLED, Texts, folded_hashes
+from limbeck.data.texts import UNLABELLED, Texts, among, folded_hashes
 from limbeck.errors import DataError
 
 
@@ -13,7 +13,7 @@ def without_leaks(train: Texts, held_out: list[Texts]) -> tuple[Texts, int]:
     if not held_out:
         return train, 0
     seen = np.concatenate([folded_hashes(texts) for texts in held_out])
-    keep = ~np.isin(folded_hashes(train), seen)
+    keep = ~among(folded_hashes(train), seen)
     dropped = int((~keep).sum())
     return (train.take(np.flatnonzero(keep)), dropped) if dropped else (train, 0)
 

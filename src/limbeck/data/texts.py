@@ -1,18 +1,22 @@
-"""Texts with stable ids and raw labels, as one Arrow table."""
+"""Texts with stable ids and raw labels, read from disk again and again."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
 
 import numpy as np
-import pyarrow as pa
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.clean import cleaner
 from limbeck.data.read import Row
+from limbeck.data.spool import Spool, SpoolWriter
 from limbeck.errors import DataError
 
 TEXT_COLUMNS = (
@@ -26,49 +30,109 @@ UNLABELLED = -100
 _CHUNK = 16_384
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texts:
-    """Rows of one split.
+    """Rows of one split: ids and texts on disk, labels in memory.
 
     Attributes:
         name: The split: train, validation, test, ….
-        table: Columns id (``train/17``: split and record number from 1), text, label (the
-            label as it was written, null where there is none).
+        rows: Ids (``train/17``: split and record number from 1) and texts.
+        written: The distinct labels as they were written.
+        codes: int32, a row's place in `written`, -1 where it has no label.
     """
 
     name: str
-    table: pa.Table
+    rows: Spool
+    written: tuple[str, ...]
+    codes: np.ndarray
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return len(self.rows)
 
     @property
-    def texts(self) -> pa.ChunkedArray:
-        """The text column."""
-        return self.table.column("text")
+    def ids(self) -> Sequence[str]:
+        """The rows' ids, read when they are asked for."""
+        return _Column(self.rows, "id")
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The rows' texts, read when they are asked for: one, a slice, or by iteration."""
+        return _Column(self.rows, "text")
 
     def text_batches(self, size: int = _CHUNK) -> Iterator[list[str]]:
-        """The texts, `size` at a time, so that no split is ever a Python list as a whole."""
-        for start in range(0, len(self), size):
-            yield self.texts.slice(start, size).to_pylist()
+        """The texts, at most `size` at a time, so that no split is ever a list as a whole."""
+        for batch in self.rows.batches():
+            for start in range(0, batch.num_rows, size):
+                yield batch.column("text").slice(start, size).to_pylist()
+
+    def labels(self) -> list[str]:
+        """The distinct labels of these rows, as they were written."""
+        used = np.zeros(len(self.written) + 1, dtype=bool)
+        used[self.codes] = True  # -1 is the last
+        return [label for label, here in zip(self.written, used, strict=False) if here]
 
     def take(self, indices: np.ndarray) -> Texts:
-        """The rows at `indices`, in that order."""
-        return Texts(self.name, self.table.take(pa.array(indices)).combine_chunks())
+        """The rows at `indices`, which rise."""
+        return Texts(self.name, self.rows.take(indices), self.written, self.codes[indices])
 
-    def fingerprint(self) -> str:
-        """A hash of ids and texts in their order; labels do not count."""
+    def unlabelled_after(self, other: Texts) -> Texts:
+        """The rows of `other`, and then these without their labels."""
+        bare = np.full(len(self), -1, dtype=np.int32)
+        codes = np.concatenate([other.codes, bare])
+        return Texts(other.name, other.rows + self.rows, other.written, codes)
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for column in ("id", "text"):
-            for start in range(0, len(self), _CHUNK):
-                part = self.table.column(column).slice(start, _CHUNK)
-                for value in part.to_pylist():
+            for batch in self.rows.batches():
+                for value in batch.column(column).to_pylist():
                     digest.update(value.encode("utf-8", "surrogatepass"))
                     digest.update(b"\x00")
         return digest.hexdigest()
 
+    def fingerprint(self) -> str:
+        """A hash of ids and texts in their order; labels do not count."""
+        return self._fingerprint
 
-def gather(name: str, rows: Iterable[Row], source: str, data: DataConfig, *, labels: bool) -> Texts:
+
+class _Column(Sequence[str]):
+    """A column of rows on disk."""
+
+    def __init__(self, rows: Spool, name: str) -> None:
+        self._rows, self._name = rows, name
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self._rows.batches():
+            yield from batch.column(self._name).to_pylist()
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        rows = range(len(self))[place]
+        if isinstance(rows, int):
+            return self[rows : rows + 1][0]
+        if rows.step != 1:
+            return [self[row] for row in rows]
+        batches = self._rows.batches(rows)
+        return [value for batch in batches for value in batch.column(self._name).to_pylist()]
+
+
+def gather(
+    name: str,
+    rows: Iterable[Row],
+    source: str,
+    data: DataConfig,
+    *,
+    labels: bool,
+    folder: Path | None = None,
+    before: int = 0,
+) -> Texts:
     """The rows as `Texts`: columns found, texts cleaned, empty texts refused.
 
     Args:
@@ -77,12 +141,15 @@ def gather(name: str, rows: Iterable[Row], source: str, data: DataConfig, *, lab
         source: The file, for messages.
         data: Column names and cleaning.
         labels: Whether to read labels at all (unlabelled files are read without).
+        folder: On whose disk the rows are kept while the process needs them, or None for the
+            system's folder for temporary files.
+        before: Rows that have this split's ids already.
 
     Raises:
         DataError: For a missing column or a text that is missing or empty.
     """
     clean = cleaner(data.clean)
-    builder = _TableBuilder()
+    writer, column = SpoolWriter(folder), _LabelColumn()
     text_column = label_column = None
     first: Row = {}
     for number, row in enumerate(rows, start=1):
@@ -102,33 +169,26 @@ def gather(name: str, rows: Iterable[Row], source: str, data: DataConfig, *, lab
                 "Delete the row or fill in its text; a text has at least one visible character.",
             )
         _refuse_half_characters(cleaned, f"{source}, row {number}")
-        builder.add(f"{name}/{number}", cleaned, _raw_label(row, label_column, source, number))
+        writer.add(f"{name}/{before + number}", cleaned)
+        column.add(_raw_label(row, label_column, source, number))
     if labels and data.label_column is not None and label_column is None:
         _find(first, data.label_column, LABEL_COLUMNS, source, "label")
-    return Texts(name, builder.finish())
+    return Texts(name, writer.finish(), *column.finish())
 
 
-class _TableBuilder:
-    """Collects rows into Arrow chunks: Python objects live for one chunk only."""
+class _LabelColumn:
+    """Collects labels: each distinct one once, four bytes a row."""
 
     def __init__(self) -> None:
-        self._batches: list[pa.RecordBatch] = []
-        self._rows: list[tuple[str, str, str | None]] = []
+        self._places: dict[str, int] = {}
+        self._codes = array("i")
 
-    def add(self, identity: str, text: str, label: str | None) -> None:
-        self._rows.append((identity, text, label))
-        if len(self._rows) == _CHUNK:
-            self._flush()
+    def add(self, label: str | None) -> None:
+        places = self._places
+        self._codes.append(-1 if label is None else places.setdefault(label, len(places)))
 
-    def _flush(self) -> None:
-        columns = list(zip(*self._rows, strict=True)) if self._rows else [(), (), ()]
-        arrays = [pa.array(column, pa.large_string()) for column in columns]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, ["id", "text", "label"]))
-        self._rows = []
-
-    def finish(self) -> pa.Table:
-        self._flush()
-        return pa.Table.from_batches(self._batches).combine_chunks()
+    def finish(self) -> tuple[tuple[str, ...], np.ndarray]:
+        return tuple(self._places), np.frombuffer(self._codes, dtype=np.int32)
 
 
 def _find(row: Row, given: str | None, known: tuple[str, ...], source: str, what: str) -> str:
@@ -198,3 +258,13 @@ def folded_hashes(texts: Texts) -> np.ndarray:
             hashes[position] = int.from_bytes(digest.digest(), "little")
             position += 1
     return hashes
+
+
+def among(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether each hash is one of `others` (bool [rows])."""
+    others = np.unique(others)
+    if not len(others):
+        return np.zeros(len(hashes), dtype=bool)
+    places = np.searchsorted(others, hashes)
+    np.minimum(places, len(others) - 1, out=places)
+    return others[places] == hashes

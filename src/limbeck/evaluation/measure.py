@@ -79,7 +79,7 @@ def measure(
         max_tokens: Where texts are cut.
         seed: Of resampling and of the texts that are timed.
     """
-    texts: list[str] = test.texts.to_pylist()
+    texts: list[str] = list(test.texts)
     logits: dict[str, np.ndarray] = {}
     with step("answering the test rows", len(contenders)) as bar:
         for contender in contenders:

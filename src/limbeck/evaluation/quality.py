@@ -54,8 +54,8 @@ def worst_disagreements(
     rows = [int(row) for row in np.argsort(-sureness, kind="stable")[:count] if differ[row]]
     return [
         Disagreement(
-            id=texts.table.column("id")[row].as_py(),
-            text=texts.table.column("text")[row].as_py(),
+            id=texts.ids[row],
+            text=texts.texts[row],
             label=names[int(labels[row])],
             teacher=names[int(teacher[row].argmax())],
             student=names[int(student[row].argmax())],

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from limbeck.data.encode import Encoded
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.columns import rounded
+from limbeck.knowledge.kind import Kind
+from limbeck.knowledge.recorded import zero_padding
 from limbeck.teacher.ask import ask
+from limbeck.teacher.attention import with_distributions
+from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import cast_linears, computing_in
 
 if TYPE_CHECKING:
@@ -26,16 +30,20 @@ class Answers(Protocol):
         """Logits [rows, classes], float32."""
         ...
 
-    def hidden(self, layer: int, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
-        """Hidden states of a layer, zero-padded: float32 [rows, width, hidden]."""
+    def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
+        """A part, zero-padded to `width` tokens, float32.
+
+        Returns:
+            [rows, width, size], or [rows, heads, width, width] for attention distributions.
+        """
         ...
 
 
 class LiveTeacher:
     """Asks the teacher anew for every batch. Slower than recorded answers, and no disk.
 
-    Hidden states pass through float16 as recorded ones do, so that both give the same losses.
-    Answers stay on the teacher's device: nothing waits for them.
+    States are rounded as recorded ones are, so that both give the same losses. Answers
+    stay on the teacher's device: nothing waits for them.
     """
 
     def __init__(
@@ -50,21 +58,30 @@ class LiveTeacher:
         self._kind = kind
         self._rows: np.ndarray | None = None
         self._logits: Tensor
-        self._states: dict[int, Tensor] = {}
+        self._mask: Tensor
+        self._states: dict[Part, Tensor] = {}
 
     def logits(self, rows: np.ndarray) -> Tensor:
         """Logits [rows, classes], float32."""
         self._ask(rows)
         return self._logits
 
-    def hidden(self, layer: int, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
-        """Hidden states of a layer, zero-padded: float32 [rows, width, hidden]."""
+    def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
+        """A part, zero-padded to `width` tokens, float32."""
         from torch.nn import functional
 
         self._ask(rows)
-        states = self._states[layer]
-        more = width - states.shape[1]  # negative cuts padding off
-        return functional.pad(states, (0, 0, more, 0) if left else (0, 0, 0, more))
+        found = with_distributions(
+            (part,), self._states, self._mask, self._checkpoint.config, self._checkpoint.family
+        )
+        state = zero_padding(found[part], self._mask)
+        more = width - self._mask.shape[1]  # negative cuts padding off
+        side = (more, 0) if left else (0, more)
+        return functional.pad(state, side + side if part.what == "attention" else (0, 0, *side))
+
+    def forget(self) -> None:
+        """Ask anew even about the last rows: the teacher's weights have moved."""
+        self._rows = None
 
     def _ask(self, rows: np.ndarray) -> None:
         import torch
@@ -75,10 +92,10 @@ class LiveTeacher:
         if self._model.device.type == "cuda":
             batch = batch.pinned()
         with torch.no_grad(), computing_in(self._model, self._kind.precision):
-            answer = ask(self._model, batch, self._checkpoint.family, self._kind.hidden)
-        real = batch.attention_mask.to(self._model.device, non_blocking=True).bool()[..., None]
+            answer = ask(self._model, batch, self._checkpoint.family, self._kind.parts)
+        self._mask = batch.attention_mask.to(self._model.device, non_blocking=True)
         self._logits = answer.logits.float()
         self._states = {
-            layer: state.half().float().where(real, 0.0) for layer, state in answer.hidden.items()
+            part: rounded(part, state, self._kind) for part, state in answer.states.items()
         }
         self._rows = rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,32 +14,24 @@ from limbeck.data.encode import Encoded
 from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
+from limbeck.knowledge.columns import FLOAT16_MAX, as_column, row_columns
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
-from limbeck.knowledge.store import Identity, Kind, Store
-from limbeck.machine import kept_pages, remembered
+from limbeck.knowledge.size import knowledge_mb
+from limbeck.knowledge.store import Identity, Store
+from limbeck.machine import kept_pages
 from limbeck.progress import Step, say, step
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import class_count
 from limbeck.teacher.precision import computing_in
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from limbeck.teacher.load import Checkpoint
 
 _ROWS, _TOKENS = 64, 4096
-_SAMPLE = 256
-_FLOAT16_MAX = 65504.0
-
-
-def knowledge_mb(identity: Identity, classes: int, tokens: int, hidden: int) -> float:
-    """Size on disk of what `identity` names, in MB, before it is recorded."""
-    ids = 24 * identity.rows
-    logits = 4 * classes * identity.rows
-    states = 2 * hidden * tokens * len(identity.kind.hidden)
-    return (ids + logits + states) / 1e6
 
 
 def record(
@@ -89,17 +80,17 @@ def record(
             earlier = Earlier(Path(settings.folder), identity)
             for shard in range(identity.shards):
                 if shard not in missing:
-                    earlier.add(store.table(shard))
+                    earlier.add(store.shard(shard))
             for shard in missing:
                 table = _shard(
                     model, checkpoint, texts, encoded, identity, shard, earlier, progress
                 )
                 store.write(shard, table)
-                earlier.add(store.table(shard))
+                earlier.add(store.shard(shard))
             progress.note(f"{earlier.reused:,} answers were known")
     else:
         say(f"  the teacher's answers on {texts.name} are in {store.place}: nothing to ask")
-    return Recorded(store, encoded.lengths)
+    return Recorded(store, encoded.lengths, checkpoint)
 
 
 def _check_space(
@@ -109,16 +100,15 @@ def _check_space(
     encoded: Encoded,
     missing: list[int],
 ) -> None:
-    whole = knowledge_mb(
-        identity, class_count(model), int(encoded.offsets[-1]), model.config.hidden_size
-    )
+    whole = knowledge_mb(identity.kind, model.config, class_count(model), encoded.lengths)
     need = whole * len(missing) / identity.shards
     free = free_mb(store.place)
     if need > free:
         raise KnowledgeError(
             str(store.place),
             f"the answers need {need:.0f} MB, but {free:.0f} MB are free",
-            "Free space, set knowledge.folder to another disk, or drop hidden terms.",
+            "Free space, set knowledge.folder to another disk, keep vectors in int8 "
+            "(knowledge.states), match fewer layers, or ask in every step (knowledge.source=live).",
         )
 
 
@@ -136,11 +126,11 @@ def _shard(
     rows = np.arange(span.start, span.stop)
     lengths = encoded.lengths[rows]
     logits = np.empty((len(rows), class_count(model)), dtype=np.float32)
-    states: dict[int, list[np.ndarray]] = {
-        layer: [np.empty(0, np.float16)] * len(rows) for layer in identity.kind.hidden
+    columns: dict[str, list[np.ndarray]] = {
+        name: [np.empty(0)] * len(rows) for name in identity.kind.columns()
     }
     hashes = text_hashes(texts, span)
-    unknown = earlier.fill(hashes, logits, states)
+    unknown = earlier.fill(hashes, logits, columns)
     _, first, repeats = np.unique(hashes[unknown], return_index=True, return_inverse=True)
     new = unknown[first]
     progress.advance(len(rows) - len(new))
@@ -148,28 +138,26 @@ def _shard(
         asked = new[places]
         answer = answers(model, checkpoint, encoded, rows[asked], identity.kind)
         logits[asked] = answer[0]
-        for layer, values in answer[1].items():
+        for name, values in answer[1].items():
             for place, value in zip(asked, values, strict=True):
-                states[layer][place] = value
+                columns[name][place] = value
         progress.advance(len(asked))
     logits[unknown] = logits[new[repeats]]
-    for values in states.values():
+    for values in columns.values():
         for place, source in zip(unknown, new[repeats], strict=True):
             values[place] = values[source]
-    ids = texts.table.column("id").slice(span.start, len(span)).combine_chunks()
-    _refuse_broken(logits, states, ids, checkpoint.path)
+    ids = pa.array(texts.ids[span.start : span.stop], pa.large_string())
+    _refuse_broken(logits, columns, identity.kind, ids, checkpoint.path)
     flat = pa.array(logits.reshape(-1))
-    columns: dict[str, pa.Array] = {
-        "id": ids if isinstance(ids, pa.Array) else ids.chunk(0),
-        TEXT_COLUMN: pa.array(hashes),
-        "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),
-    }
-    for layer, values in states.items():
-        offsets = np.concatenate([[0], np.cumsum([value.size for value in values])])
-        columns[f"hidden_{layer}"] = pa.LargeListArray.from_arrays(
-            pa.array(offsets, pa.int64()), pa.array(np.concatenate([v.ravel() for v in values]))
-        )
-    return pa.table(columns)
+    return pa.table(
+        {
+            "id": ids,
+            TEXT_COLUMN: pa.array(hashes),
+            "tokens": pa.array(lengths.astype(np.int32)),
+            "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),
+            **{name: as_column(values) for name, values in columns.items()},
+        }
+    )
 
 
 def answers(
@@ -178,8 +166,8 @@ def answers(
     encoded: Encoded,
     rows: np.ndarray,
     kind: Kind,
-) -> tuple[np.ndarray, dict[int, list[np.ndarray]]]:
-    """Logits [rows, classes] and, a layer, one float16 [tokens, hidden] array a row.
+) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """Logits [rows, classes] and the parts' shard columns, one array a row.
 
     The caller sees to the arithmetic (`computing_in`).
     """
@@ -187,29 +175,27 @@ def answers(
 
     batch = checkpoint.batch(encoded, rows)
     with torch.inference_mode():
-        answer = ask(model, batch, checkpoint.family, kind.hidden)
-    real = batch.attention_mask.bool()
-    states = {
-        layer: [_half(state[keep]) for state, keep in zip(value.cpu(), real, strict=True)]
-        for layer, value in answer.hidden.items()
-    }
-    return answer.logits.float().cpu().numpy(), states
-
-
-def _half(state: Tensor) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused by name
-        return state.float().numpy().astype(np.float16)
+        answer = ask(model, batch, checkpoint.family, kind.parts)
+    columns: dict[str, list[np.ndarray]] = {}
+    for part, state in answer.states.items():
+        columns |= row_columns(part, state, batch.attention_mask, kind)
+    return answer.logits.float().cpu().numpy(), columns
 
 
 def _refuse_broken(
-    logits: np.ndarray, states: dict[int, list[np.ndarray]], ids: pa.Array, where: str
+    logits: np.ndarray,
+    columns: dict[str, list[np.ndarray]],
+    kind: Kind,
+    ids: pa.Array,
+    where: str,
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     what = "logits"
-    for layer, values in states.items():
+    for name, part in kind.columns().items():
         if not len(bad):
-            bad = np.flatnonzero([not np.isfinite(value).all() for value in values])
-            what = f"hidden states of layer {layer} (kept as float16, at most {_FLOAT16_MAX:.0f})"
+            bad = np.flatnonzero([not np.isfinite(value).all() for value in columns[name]])
+            at_most = f" (kept as float16, at most {FLOAT16_MAX:.0f})"
+            what = part.in_words() + ("" if kind.int8(part) else at_most)
     if len(bad):
         shown = ", ".join(ids[int(row)].as_py() for row in bad[:3])
         raise TeacherError(
@@ -217,67 +203,3 @@ def _refuse_broken(
             f"the teacher's {what} are NaN or infinite on {len(bad)} rows ({shown}, …)",
             "Check the teacher on these texts; a checkpoint saved in half precision may overflow.",
         )
-
-
-def choose_precision(
-    model: PreTrainedModel,
-    checkpoint: Checkpoint,
-    encoded: Encoded,
-    settings: KnowledgeConfig,
-    *,
-    teacher_fingerprint: str,
-) -> str:
-    """float32 or bfloat16: the faster whose logits stay within the tolerance on a sample.
-
-    Both are timed on the same rows, spread over the lengths of the texts, once for each teacher on
-    this machine: a recording that is gone on with must not change its arithmetic.
-
-    Args:
-        model: The teacher, in eval mode.
-        checkpoint: Its tokenizer's facts.
-        encoded: The texts' token ids.
-        settings: The recipe's wish and its tolerance.
-        teacher_fingerprint: From `teacher.load.fingerprint`.
-    """
-    if settings.precision != "auto":
-        return settings.precision
-    measured: dict[str, float] = remembered(
-        "recording.json",
-        teacher_fingerprint,
-        lambda: _compare_precisions(model, checkpoint, encoded),
-    )
-    moved, faster = measured["largest_move"], measured["times_faster"]
-    chosen = "bfloat16" if moved <= settings.logit_tolerance and faster > 1.1 else "float32"
-    say(
-        f"  recording in {chosen}: bfloat16 is {faster:.1f}x as fast here and moves a logit by "
-        f"{moved:.3f} at most ({settings.logit_tolerance} allowed)"
-    )
-    return chosen
-
-
-def _compare_precisions(
-    model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded
-) -> dict[str, float]:
-    """How much faster bfloat16 is on a sample, and how far it moves a logit at most."""
-    order = np.argsort(encoded.lengths, kind="stable")
-    sample = order[np.linspace(0, len(order) - 1, min(_SAMPLE, len(order))).astype(int)]
-    batches = [sample[i : i + _ROWS] for i in range(0, len(sample), _ROWS)]
-    seconds: dict[str, float] = {}
-    logits: dict[str, np.ndarray] = {}
-    for precision in ("float32", "bfloat16"):
-        kind = Kind(precision=precision)
-        with computing_in(model, precision):
-            answers(model, checkpoint, encoded, batches[0], kind)  # the first call is not typical
-            start = time.perf_counter()
-            parts = [answers(model, checkpoint, encoded, rows, kind)[0] for rows in batches]
-            seconds[precision] = time.perf_counter() - start
-        logits[precision] = np.concatenate(parts)
-    exact = logits["float32"]
-    with np.errstate(invalid="ignore"):
-        moved = np.abs(exact - logits["bfloat16"])
-    # What overflows in bfloat16 alone has moved; what float32 breaks is refused by name later.
-    moved = np.where(np.isfinite(moved), moved, np.finfo(np.float32).max)[np.isfinite(exact)]
-    return {
-        "largest_move": float(moved.max(initial=0.0)),
-        "times_faster": seconds["float32"] / seconds["bfloat16"],
-    }

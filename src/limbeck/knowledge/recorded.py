@@ -9,22 +9,31 @@ import numpy as np
 import pyarrow as pa
 
 from limbeck.errors import KnowledgeError
+from limbeck.knowledge.columns import read_row
 from limbeck.knowledge.store import Store
+from limbeck.mapped import Pages
+from limbeck.teacher.attention import basis, with_distributions
+from limbeck.teacher.parts import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from limbeck.teacher.load import Checkpoint
+
 
 class Recorded:
-    """Answers by row index; nothing is in memory but the rows that are asked for."""
+    """Answers by row index; little is in memory but the rows that are asked for."""
 
-    def __init__(self, store: Store, lengths: np.ndarray) -> None:
+    def __init__(self, store: Store, lengths: np.ndarray, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
         self.place = store.place
         self.kind = store.identity.kind
         self._shard_rows = store.identity.shard_rows
         self._rows = store.identity.rows
         self._lengths = lengths
-        self._tables = [store.table(shard) for shard in range(store.identity.shards)]
+        shards = [store.shard(shard) for shard in range(store.identity.shards)]
+        self._pages = Pages([shard.file for shard in shards])
+        self._tables = [shard.table for shard in shards]
         self._logits = [_flat(table.column("logits")) for table in self._tables]
 
     def __len__(self) -> int:
@@ -44,45 +53,89 @@ class Recorded:
         for shard in np.unique(shards):
             here = shards == shard
             answers[here] = self._logits[shard][places[here]]
+            self._pages.read(int(shard), int(here.sum()), 0)
         return torch.from_numpy(answers)
 
     def all_logits(self) -> np.ndarray:
         """Logits of every row [rows, classes], float32."""
         return np.concatenate(self._logits)
 
-    def hidden(self, layer: int, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
-        """Hidden states of a layer, zero-padded to `width`: float32 [rows, width, hidden].
+    def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
+        """A part, zero-padded to `width` tokens, float32.
+
+        Returns:
+            [rows, width, size], or [rows, heads, width, width] for attention distributions.
 
         Raises:
-            KnowledgeError: If this layer was not recorded.
+            KnowledgeError: If neither this part was recorded nor what gives it.
         """
-        if layer not in self.kind.hidden:
+        needed = basis(self._checkpoint.family, (part,))
+        if not set(needed) <= set(self.kind.parts):
             raise KnowledgeError(
                 str(self.place),
-                f"layer {layer} was not recorded, only {list(self.kind.hidden)}",
-                "Record it: name it in the layer_map of a hidden term.",
+                f"{part.name} was not recorded, only "
+                f"{', '.join(kept.name for kept in self.kind.parts) or 'logits'}",
+                "Record it: name its layer in the layer_map of a term.",
             )
-        states = [self._state(layer, int(row)) for row in rows]
-        return padded_states(states, width=width, left=left)
+        found = {one: self._padded(one, rows, width=width, left=left) for one in needed}
+        if part in found:
+            return found[part]
+        mask = padding_mask(self._lengths[rows], width=width, left=left)
+        config, family = self._checkpoint.config, self._checkpoint.family
+        return zero_padding(with_distributions((part,), found, mask, config, family)[part], mask)
 
-    def _state(self, layer: int, row: int) -> np.ndarray:
-        shard, place = divmod(row, self._shard_rows)
-        column = self._tables[shard].column(f"hidden_{layer}").chunk(0)
-        assert isinstance(column, pa.LargeListArray)
-        start, end = column.offsets[place].as_py(), column.offsets[place + 1].as_py()
-        flat = column.values.slice(start, end - start).to_numpy(zero_copy_only=True)
-        return flat.reshape(int(self._lengths[row]), -1)
+    def _padded(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
+        states = []
+        for row in rows.tolist():
+            shard, place = divmod(row, self._shard_rows)
+            tokens = int(self._lengths[row])
+            state = read_row(self._tables[shard], part, place, tokens, self.kind)
+            states.append((shard, state))
+        padded = padded_states([state for _, state in states], width=width, left=left)
+        for shard, state in states:
+            self._pages.read(shard, 2, state.nbytes)
+        return padded
 
 
 def padded_states(states: Sequence[np.ndarray], *, width: int, left: bool) -> Tensor:
-    """[tokens, hidden] arrays as one zero-padded float32 tensor [rows, width, hidden]."""
+    """Rows' vectors or distributions as one zero-padded float32 tensor.
+
+    Args:
+        states: [tokens, size] or [heads, tokens, tokens] arrays.
+        width: Tokens to pad to.
+        left: Padding goes before the text.
+    """
     import torch
 
-    padded = np.zeros((len(states), width, states[0].shape[1]), dtype=np.float32)
+    square = states[0].ndim == 3
+    shape = (len(states[0]), width, width) if square else (width, states[0].shape[1])
+    padded = np.zeros((len(states), *shape), dtype=np.float32)
     for place, state in enumerate(states):
-        first = width - len(state) if left else 0
-        padded[place, first : first + len(state)] = state
+        tokens = state.shape[1 if square else 0]
+        real = slice(width - tokens, width) if left else slice(0, tokens)
+        if square:
+            padded[place, :, real, real] = state
+        else:
+            padded[place, real] = state
     return torch.from_numpy(padded)
+
+
+def padding_mask(lengths: np.ndarray, *, width: int, left: bool) -> Tensor:
+    """1 at tokens, 0 at padding: [rows, width]."""
+    import torch
+
+    places = np.arange(width)
+    if left:
+        places = places[::-1]
+    return torch.from_numpy((places[None, :] < lengths[:, None]).astype(np.int64))
+
+
+def zero_padding(state: Tensor, attention_mask: Tensor) -> Tensor:
+    """A state with zeros wherever padding has a part in it."""
+    real = attention_mask.bool()
+    if state.ndim == 3:
+        return state.where(real[:, :, None], 0.0)
+    return state.where((real[:, :, None] & real[:, None, :])[:, None], 0.0)
 
 
 def _flat(column: pa.ChunkedArray) -> np.ndarray:

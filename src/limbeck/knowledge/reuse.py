@@ -7,16 +7,17 @@ labels were dropped. Their answers are copied from any store of the same teacher
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from limbeck.data.texts import Texts
 from limbeck.files import read_json
-from limbeck.knowledge.store import Identity, Kind, Store
+from limbeck.knowledge.columns import column_row
+from limbeck.knowledge.kind import Kind
+from limbeck.knowledge.store import Identity, Shard, Store
+from limbeck.mapped import let_go
 
 TEXT_COLUMN = "text_hash"
 """The shard column of the texts' 64-bit hashes: what answers are found by."""
@@ -24,16 +25,45 @@ TEXT_COLUMN = "text_hash"
 
 def text_hashes(texts: Texts, span: range) -> np.ndarray:
     """One 64-bit hash a text of a span, of its exact characters."""
-    part = texts.texts.slice(span.start, len(span)).to_pylist()
     digests = [
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for text in part
+        for text in texts.texts[span.start : span.stop]
     ]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Some recorded rows, no text twice.
+
+    Attributes:
+        hashes: uint64, of the texts, rising.
+        rows: uint32, their numbers among all recorded rows.
+    """
+
+    hashes: np.ndarray
+    rows: np.ndarray
+
+    def places(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where hashes stand or would stand, and whether they do."""
+        places = np.searchsorted(self.hashes, hashes)
+        return places, self.hashes[np.minimum(places, len(self.hashes) - 1)] == hashes
+
+    def with_new(self, later: _Run) -> _Run:
+        """These rows and those of `later` that are none of them; nothing is sorted again."""
+        places, known = self.places(later.hashes)
+        new, places = ~known, places[~known]
+        return _Run(
+            np.insert(self.hashes, places, later.hashes[new]),
+            np.insert(self.rows, places, later.rows[new]),
+        )
+
+
 class Earlier:
     """All recorded answers of one teacher, kind and cut, found by text.
+
+    Hashes lie in sorted runs, each at least twice as long as the next: a shard that is added joins
+    the short ones, so that a row is moved log(rows) times in all, and looked for in as many runs.
 
     Args:
         folder: Of all knowledge.
@@ -42,56 +72,65 @@ class Earlier:
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.reused = 0
-        self._tables: list[pa.Table] = []
-        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._shards: list[Shard] = []
+        self._starts = [0]
+        self._runs: list[_Run] = []
+        self._lent: list[Shard] = []
         for store in _relatives(folder, identity):
             for shard in store.whole():
-                self._take(store.table(shard))
-        self._index()
+                self.add(store.shard(shard))
 
-    def add(self, table: pa.Table) -> None:
-        """Count a shard that was just recorded among the earlier answers."""
-        self._take(table)
-        self._index()
-
-    def _take(self, table: pa.Table) -> None:
-        if TEXT_COLUMN in table.column_names:
-            rows = np.arange(table.num_rows)
-            home = np.full(table.num_rows, len(self._tables))
-            self._parts.append((table.column(TEXT_COLUMN).to_numpy(), home, rows))
-            self._tables.append(table)
-
-    def _index(self) -> None:
-        if not self._parts:
-            self._hashes = np.empty(0, np.uint64)
+    def add(self, shard: Shard) -> None:
+        """Count a recorded shard among the earlier answers."""
+        if TEXT_COLUMN not in shard.table.column_names or not shard.table.num_rows:
             return
-        hashes, homes, rows = map(np.concatenate, zip(*self._parts, strict=True))
-        self._hashes, first = np.unique(hashes, return_index=True)
-        self._homes, self._rows = homes[first], rows[first]
-        self._parts = [(self._hashes, self._homes, self._rows)]
+        start = self._starts[-1]
+        hashes, rows = np.unique(shard.table.column(TEXT_COLUMN).to_numpy(), return_index=True)
+        let_go(shard.file)
+        self._shards.append(shard)
+        self._starts.append(start + shard.table.num_rows)
+        run = _Run(hashes, (rows + start).astype(np.uint32))
+        while self._runs and len(self._runs[-1].hashes) < 2 * len(run.hashes):
+            run = self._runs.pop().with_new(run)
+        self._runs.append(run)
 
     def fill(
-        self, hashes: np.ndarray, logits: np.ndarray, states: dict[int, list[np.ndarray]]
+        self, hashes: np.ndarray, logits: np.ndarray, columns: dict[str, list[np.ndarray]]
     ) -> np.ndarray:
-        """Put what is known into `logits` and `states`; the places of what is not.
+        """Put what is known into `logits` and `columns`; the places of what is not.
 
         Args:
             hashes: Of the texts [rows].
             logits: To fill [rows, classes].
-            states: Layer to one flat array a row, to fill.
+            columns: Of the parts, by name: one flat array a row, to fill; they lie in files, whose
+                pages are handed back by the next call.
         """
-        if not len(self._hashes):
-            return np.arange(len(hashes))
-        found = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        known = self._hashes[found] == hashes
-        for place in np.flatnonzero(known):
-            table = self._tables[int(self._homes[found[place]])]
-            row = int(self._rows[found[place]])
-            logits[place] = table.column("logits")[row].values.to_numpy()
-            for layer, values in states.items():
-                values[place] = table.column(f"hidden_{layer}")[row].values.to_numpy()
-        self.reused += int(known.sum())
-        return np.flatnonzero(~known)
+        while self._lent:
+            let_go(self._lent.pop().file)
+        unknown = np.arange(len(hashes))
+        for run in self._runs:
+            places, known = run.places(hashes[unknown])
+            self._copy(run.rows[places[known]], unknown[known], logits, columns)
+            unknown = unknown[~known]
+        self.reused += len(hashes) - len(unknown)
+        return unknown
+
+    def _copy(
+        self,
+        rows: np.ndarray,
+        places: np.ndarray,
+        logits: np.ndarray,
+        columns: dict[str, list[np.ndarray]],
+    ) -> None:
+        """Put the answers to recorded rows where they belong."""
+        homes = np.searchsorted(self._starts, rows, side="right") - 1
+        for home in np.unique(homes):
+            shard, here = self._shards[home], homes == home
+            for place, row in zip(places[here], rows[here] - self._starts[home], strict=True):
+                logits[place] = shard.table.column("logits")[int(row)].values.to_numpy()
+                for name, values in columns.items():
+                    values[place] = column_row(shard.table.column(name), int(row))
+            self._lent.append(shard)
 
 
 def _relatives(folder: Path, identity: Identity) -> list[Store]:
@@ -100,12 +139,11 @@ def _relatives(folder: Path, identity: Identity) -> list[Store]:
     for manifest in sorted(folder.glob("*/manifest.json")):
         try:
             content = read_json(manifest)
-            kind = Kind(
-                hidden=tuple(content["kind"]["hidden"]), precision=content["kind"]["precision"]
+            names = {field.name for field in fields(identity)} - {"kind"}
+            other = Identity(
+                kind=Kind.of(content["kind"]), **{name: content[name] for name in names}
             )
-            names = set(asdict(identity)) - {"kind"}
-            other = Identity(kind=kind, **{name: content[name] for name in names})
-        except (json.JSONDecodeError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError):
             continue  # a damaged neighbour costs its reuse, not this recording
         same = (other.teacher, other.kind, other.max_tokens) == (
             identity.teacher, identity.kind, identity.max_tokens,

@@ -2,8 +2,8 @@
 
 ``knowledge/<address>/manifest.json`` lists the shards; a shard is an Arrow IPC file that
 ``datasets``, ``pyarrow`` and ``pandas.read_feather`` open without limbeck. Columns: ``id`` (the
-row's id), ``text_hash`` (of the exact text, 64 bits), ``logits`` (float32, one a class) and
-``hidden_<layer>`` (float16, tokens times hidden numbers, token after token).
+row's id), ``text_hash`` (of the exact text, 64 bits), ``tokens`` (their number under the teacher's
+tokenizer), ``logits`` (float32, one a class) and those of every part that is kept (`columns.py`).
 """
 
 from __future__ import annotations
@@ -18,28 +18,16 @@ import pyarrow as pa
 
 from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json, whole_file, write_json
+from limbeck.knowledge.columns import rounding_error
+from limbeck.knowledge.kind import Kind
+from limbeck.mapped import mapped
 from limbeck.progress import say
 
-VERSION = 2
-_ENTRY: dict[str, type] = {"shard": int, "file": str, "rows": int, "bytes": int, "sha256": str}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is recorded.
-
-    Attributes:
-        hidden: Layers whose hidden states are kept besides the logits.
-        precision: Arithmetic of the teacher's pass, float32 or bfloat16.
-    """
-
-    hidden: tuple[int, ...] = ()
-    precision: str = "float32"
-
-    def in_words(self) -> str:
-        """``logits and hidden states of layers 2, 4, asked in float32``."""
-        states = f" and hidden states of layers {', '.join(map(str, self.hidden))}"
-        return f"logits{states if self.hidden else ''}, asked in {self.precision}"
+VERSION = 3
+_ENTRY: dict[str, type] = {
+    "shard": int, "file": str, "rows": int, "bytes": int, "sha256": str, "rounding": dict,
+}  # fmt: skip
+_ROUNDING = {"largest_relative_error": float, "mean_cosine": float, "tokens": int}
 
 
 @dataclass(frozen=True)
@@ -65,8 +53,12 @@ class Identity:
     @property
     def address(self) -> str:
         """The folder's name: a hash of this identity."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": VERSION, **self.content()}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def content(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "kind": self.kind.content()}
 
     @property
     def shards(self) -> int:
@@ -77,6 +69,19 @@ class Identity:
         """The rows of a shard."""
         start = shard * self.shard_rows
         return range(start, min(start + self.shard_rows, self.rows))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Recorded answers of some rows.
+
+    Attributes:
+        table: The columns; they are no copies.
+        file: The mapped file that they lie in.
+    """
+
+    table: pa.Table
+    file: pa.Buffer
 
 
 class Store:
@@ -131,24 +136,41 @@ class Store:
             "rows": table.num_rows,
             "bytes": self.path(shard).stat().st_size,
             "sha256": file_sha256(self.path(shard)),
+            "rounding": rounding_error(table, self.identity.kind),
         }
         self._write_manifest()
 
     def _write_manifest(self) -> None:
+        entries = [self._shards[shard] for shard in sorted(self._shards)]
         write_json(
             self.place / "manifest.json",
             {
                 "version": VERSION,
-                **asdict(self.identity),
+                **self.identity.content(),
                 "complete": len(self._shards) == self.identity.shards,
-                "shards": [self._shards[shard] for shard in sorted(self._shards)],
+                "rounding": _over_all([entry["rounding"] for entry in entries]),
+                "shards": entries,
             },
         )
 
-    def table(self, shard: int) -> pa.Table:
-        """A shard as a memory-mapped table."""
-        with pa.memory_map(str(self.path(shard))) as source:
-            return pa.ipc.open_file(source).read_all()
+    def shard(self, shard: int) -> Shard:
+        """A shard, memory-mapped."""
+        file = mapped(self.path(shard))
+        return Shard(pa.ipc.open_file(pa.BufferReader(file)).read_all(), file)
+
+
+def _over_all(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The rounding errors of all shards as one figure a part."""
+    found = {}
+    for name in shards[0]:
+        parts = [shard[name] for shard in shards]
+        tokens = sum(part["tokens"] for part in parts)
+        found[name] = {
+            "largest_relative_error": max(part["largest_relative_error"] for part in parts),
+            "mean_cosine": sum(part["mean_cosine"] * part["tokens"] for part in parts) / tokens,
+            "tokens": tokens,
+        }
+    return found
 
 
 def _read(manifest: Path, identity: Identity) -> list[dict[str, Any]]:
@@ -156,12 +178,20 @@ def _read(manifest: Path, identity: Identity) -> list[dict[str, Any]]:
         content = read_json(manifest)
         if content["rows"] != identity.rows:
             return []
-        return [
-            {key: kind(entry[key]) for key, kind in _ENTRY.items()} for entry in content["shards"]
-        ]
+        kind = identity.kind
+        rounded = [part.name for part in kind.parts if kind.int8(part)]
+        entries = []
+        for entry in content["shards"]:
+            read = {key: type_(entry[key]) for key, type_ in _ENTRY.items()}
+            read["rounding"] = {
+                name: {key: type_(read["rounding"][name][key]) for key, type_ in _ROUNDING.items()}
+                for name in rounded
+            }
+            entries.append(read)
     except (ValueError, KeyError, TypeError) as error:
         raise KnowledgeError(
             str(manifest),
             f"the manifest cannot be read ({type(error).__name__}: {error})",
             "Delete this folder; the same command records it again.",
         ) from None
+    return entries

@@ -1,24 +1,87 @@
 """The terms of an objective: pure functions of tensors, and what aligns the tensors for them."""
 
+from limbeck.objective.attention import (
+    attention_distribution_kl,
+    attention_kl,
+    attention_score_mse,
+    attention_scores,
+    split_heads,
+)
+from limbeck.objective.balance import balanced_term_weights
+from limbeck.objective.contrastive import contrastive_nce
+from limbeck.objective.correlation import logit_correlation
+from limbeck.objective.decoupled import decoupled_kd
 from limbeck.objective.hard import hard_cross_entropy
-from limbeck.objective.hidden import hidden_cosine, hidden_mse
-from limbeck.objective.layer_map import even_layer_map
+from limbeck.objective.hidden import hidden_cosine, hidden_mse, hidden_normalized_mse
+from limbeck.objective.layer_map import (
+    even_layer_map,
+    first_layer_map,
+    last_layer_map,
+    random_layer_map,
+)
+from limbeck.objective.pooled import pooled_cosine, pooled_mse, pooled_normalized_mse
 from limbeck.objective.projection import Projection
+from limbeck.objective.relations import relation_kl
+from limbeck.objective.similarity import (
+    relational_angle,
+    relational_distance,
+    similarity_preserving,
+)
+from limbeck.objective.skewed import logit_skewed_kl, logit_skewed_reverse_kl
 from limbeck.objective.soft import (
     logit_jensen_shannon,
     logit_kl,
     logit_reverse_kl,
     soft_cross_entropy,
 )
+from limbeck.objective.standardize import standardize_logits
+from limbeck.objective.temperature import gap_temperature
+from limbeck.objective.transport import earth_movers_weights, transport_weights_update
+from limbeck.objective.weighting import (
+    confidence_mixture,
+    correctness_weights,
+    entropy_weights,
+    uncertainty_weights,
+)
 
 __all__ = [
     "Projection",
+    "attention_distribution_kl",
+    "attention_kl",
+    "attention_score_mse",
+    "attention_scores",
+    "balanced_term_weights",
+    "confidence_mixture",
+    "contrastive_nce",
+    "correctness_weights",
+    "decoupled_kd",
+    "earth_movers_weights",
+    "entropy_weights",
     "even_layer_map",
+    "first_layer_map",
+    "gap_temperature",
     "hard_cross_entropy",
     "hidden_cosine",
     "hidden_mse",
+    "hidden_normalized_mse",
+    "last_layer_map",
+    "logit_correlation",
     "logit_jensen_shannon",
     "logit_kl",
     "logit_reverse_kl",
+    "logit_skewed_kl",
+    "logit_skewed_reverse_kl",
+    "pooled_cosine",
+    "pooled_mse",
+    "pooled_normalized_mse",
+    "random_layer_map",
+    "relation_kl",
+    "relational_angle",
+    "relational_distance",
+    "similarity_preserving",
     "soft_cross_entropy",
+    "split_heads",
+    "standardize_logits",
+    "transport_weights_update",
+    "uncertainty_weights",
 ]

@@ -4,6 +4,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from limbeck.objective.directions import unit_vectors
+from limbeck.objective.padding import real_tokens
 from limbeck.objective.refusals import refuse_unmatched
 
 
@@ -87,6 +89,46 @@ def hidden_cosine(
     return 1 - functional.cosine_similarity(student, teacher, dim=-1).sum() / real.sum()
 
 
+def hidden_normalized_mse(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    *,
+    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
+) -> Float[Tensor, ""]:
+    """Mean over real tokens of |student / |student| - teacher / |teacher||^2.
+
+    Twice `hidden_cosine`, as |u - v|^2 is 2 - 2 cos for u and v of length one, under the name by
+    which Patient Knowledge Distillation reports it. For the [CLS] vectors that the paper
+    compares, use `pooled_normalized_mse`.
+
+    Args:
+        student_hidden: States of one layer; gradients flow into these only.
+        teacher_hidden: States of the matching layer, for the same tokens; treated as constants.
+        attention_mask: 1 for a real token, 0 for padding. Every real token counts the same,
+            whatever the length of its row.
+
+    Returns:
+        Scalar from 0 to 4, dimensionless; summed over hidden units, averaged over tokens. Zero
+        when all directions agree. A zero vector, which has no direction, stays zero: a token
+        with one counts as 1, with two as 0.
+
+    Raises:
+        ValueError: If the shapes differ (broadcasting would train towards a wrong target at a
+            plausible loss), are not [batch tokens hidden] or are empty, the mask is not
+            [batch tokens] or holds anything but 0 and 1 (an additive mask, 0 for real, would
+            train on padding alone), or no token is real (the mean is NaN).
+
+    Reference:
+        Sun, Cheng, Gan, Liu. Patient Knowledge Distillation for BERT Model Compression, 2019,
+        section 3, L_PT. https://arxiv.org/abs/1908.09355
+        The paper sums over texts and layers and takes [CLS] alone; we average over real tokens.
+    """
+    student, teacher, real = _real_tokens(
+        student_hidden, teacher_hidden, attention_mask, where="hidden_normalized_mse"
+    )
+    return (unit_vectors(student) - unit_vectors(teacher)).square().sum() / real.sum()
+
+
 def _real_tokens(
     student_hidden: Float[Tensor, "batch tokens hidden"],
     teacher_hidden: Float[Tensor, "batch tokens hidden"],
@@ -101,8 +143,7 @@ def _real_tokens(
     """The states of student and teacher in float32, zero at padding, and which tokens are real.
 
     Chosen and not multiplied by the mask: 0 * NaN is NaN, and padding may hold one. Picking the
-    real ones out would make an accelerator wait until it has counted them; for the same reason the
-    mask's values are checked on a CPU alone.
+    real ones out would make an accelerator wait until it has counted them.
     """
     refuse_unmatched(
         student_hidden,
@@ -111,38 +152,17 @@ def _real_tokens(
         what="hidden",
         dimensions=("batch", "tokens", "hidden"),
     )
-    if attention_mask.shape != student_hidden.shape[:2]:
-        raise ValueError(
-            f"{where}: attention_mask has shape {tuple(attention_mask.shape)}, student_hidden has "
-            f"shape {tuple(student_hidden.shape)}. The mask must be [batch tokens], one entry per "
-            f"token of the states. Pass the mask that the model was given."
-        )
-    real = attention_mask == 1
-    if attention_mask.device.type == "cpu":
-        _refuse_mask(attention_mask, real, where=where)
+    batch, tokens, _ = student_hidden.shape
+    real = real_tokens(
+        attention_mask,
+        batch=batch,
+        tokens=tokens,
+        where=where,
+        beside=f"student_hidden has shape {tuple(student_hidden.shape)}",
+    )
     chosen = real[..., None]
     return (
         student_hidden.float().where(chosen, 0.0),
         teacher_hidden.detach().float().where(chosen, 0.0),
         real,
     )
-
-
-def _refuse_mask(
-    attention_mask: Bool[Tensor, "batch tokens"] | Int[Tensor, "batch tokens"],
-    real: Bool[Tensor, "batch tokens"],
-    *,
-    where: str,
-) -> None:
-    other = attention_mask[~real & (attention_mask != 0)]
-    if other.numel() > 0:
-        raise ValueError(
-            f"{where}: attention_mask contains {other[0].item()}. It must be 1 for a real token "
-            f"and 0 for padding. Pass the tokenizer's mask, and not an additive one or segments."
-        )
-    if not real.any():
-        raise ValueError(
-            f"{where}: attention_mask marks none of {real.numel()} tokens as real. At least one "
-            f"must be 1, as the mean of nothing is not a number. Skip empty batches, and check "
-            f"that the mask is not inverted."
-        )

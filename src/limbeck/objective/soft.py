@@ -6,14 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from limbeck.objective.refusals import refuse_temperature, refuse_unmatched
+from limbeck.objective.softening import divergence, mean_of_rows, softened
 
 
 def logit_kl(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float,
+    temperature: float | Float[Tensor, "batch"],
+    weights: Float[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean over the batch of T^2 * KL(softmax(teacher / T) || softmax(student / T)).
 
@@ -24,7 +25,10 @@ def logit_kl(
     Args:
         student_logits: Unnormalized scores; gradients flow into these only.
         teacher_logits: Same class order as the student's; treated as constants.
-        temperature: T > 0, dimensionless. Larger T gives small logits more say.
+        temperature: T > 0, dimensionless; one number, or one per row. Larger T gives small
+            logits more say.
+        weights: Factor of each row's loss; None for 1. Weights with a mean of 1 keep the term's
+            scale. Treated as constants, like temperatures.
 
     Returns:
         Scalar >= 0 in nats, times T^2; rounding in float32 may put it below by some 1e-7 T^2.
@@ -33,22 +37,27 @@ def logit_kl(
     Raises:
         ValueError: If the shapes differ (broadcasting would train towards a wrong target at
             a plausible loss), are not [batch classes] (padded tokens would enter the mean) or
-            are empty (the mean is NaN), or T is not positive and finite.
+            are empty (the mean is NaN), T is not positive and finite, or weights has a negative,
+            infinite or NaN one (the student would be driven away from the teacher). On an
+            accelerator only shapes of T and weights are checked.
 
     Reference:
         Hinton, Vinyals, Dean. Distilling the Knowledge in a Neural Network, 2015, section 2.
         https://arxiv.org/abs/1503.02531
         The paper minimizes the cross entropy, `soft_cross_entropy` here; the gradient is the same.
     """
-    student, teacher = _softened(student_logits, teacher_logits, temperature, where="logit_kl")
-    return temperature**2 * _divergence(teacher, student)
+    where = "logit_kl"
+    student, teacher = softened(student_logits, teacher_logits, temperature, where=where)
+    rows = divergence(teacher, student)
+    return mean_of_rows(rows, temperature=temperature, weights=weights, where=where)
 
 
 def soft_cross_entropy(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float,
+    temperature: float | Float[Tensor, "batch"],
+    weights: Float[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean over the batch of -T^2 * sum_c softmax(teacher / T)_c * log softmax(student / T)_c.
 
@@ -59,7 +68,10 @@ def soft_cross_entropy(
     Args:
         student_logits: Unnormalized scores; gradients flow into these only.
         teacher_logits: Same class order as the student's; treated as constants.
-        temperature: T > 0, dimensionless. Larger T gives small logits more say.
+        temperature: T > 0, dimensionless; one number, or one per row. Larger T gives small
+            logits more say.
+        weights: Factor of each row's loss; None for 1. Weights with a mean of 1 keep the term's
+            scale. Treated as constants, like temperatures.
 
     Returns:
         Scalar >= 0 in nats, times T^2. Its minimum, reached when the two distributions agree,
@@ -68,23 +80,26 @@ def soft_cross_entropy(
     Raises:
         ValueError: If the shapes differ (broadcasting would train towards a wrong target at
             a plausible loss), are not [batch classes] (padded tokens would enter the mean) or
-            are empty (the mean is NaN), or T is not positive and finite.
+            are empty (the mean is NaN), T is not positive and finite, or weights has a negative,
+            infinite or NaN one (the student would be driven away from the teacher). On an
+            accelerator only shapes of T and weights are checked.
 
     Reference:
         Hinton, Vinyals, Dean. Distilling the Knowledge in a Neural Network, 2015, section 2.
         https://arxiv.org/abs/1503.02531
     """
-    student, teacher = _softened(
-        student_logits, teacher_logits, temperature, where="soft_cross_entropy"
-    )
-    return temperature**2 * -(teacher.exp() * student).sum(dim=-1).mean()
+    where = "soft_cross_entropy"
+    student, teacher = softened(student_logits, teacher_logits, temperature, where=where)
+    rows = -(teacher.exp() * student).sum(dim=-1)
+    return mean_of_rows(rows, temperature=temperature, weights=weights, where=where)
 
 
 def logit_reverse_kl(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float,
+    temperature: float | Float[Tensor, "batch"],
+    weights: Float[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean over the batch of T^2 * KL(softmax(student / T) || softmax(teacher / T)).
 
@@ -95,7 +110,10 @@ def logit_reverse_kl(
     Args:
         student_logits: Unnormalized scores; gradients flow into these only.
         teacher_logits: Same class order as the student's; treated as constants.
-        temperature: T > 0, dimensionless. Larger T gives small logits more say.
+        temperature: T > 0, dimensionless; one number, or one per row. Larger T gives small
+            logits more say.
+        weights: Factor of each row's loss; None for 1. Weights with a mean of 1 keep the term's
+            scale. Treated as constants, like temperatures.
 
     Returns:
         Scalar >= 0 in nats, times T^2; rounding in float32 may put it below by some 1e-7 T^2.
@@ -104,7 +122,9 @@ def logit_reverse_kl(
     Raises:
         ValueError: If the shapes differ (broadcasting would train towards a wrong target at
             a plausible loss), are not [batch classes] (padded tokens would enter the mean) or
-            are empty (the mean is NaN), or T is not positive and finite.
+            are empty (the mean is NaN), T is not positive and finite, or weights has a negative,
+            infinite or NaN one (the student would be driven away from the teacher). On an
+            accelerator only shapes of T and weights are checked.
 
     Reference:
         Gu, Dong, Wei, Huang. MiniLLM: Knowledge Distillation of Large Language Models, 2024,
@@ -112,17 +132,18 @@ def logit_reverse_kl(
         The paper takes it over generated texts, by policy gradient; classes can be summed
         outright. T and the T^2 factor are ours, as in `logit_kl`.
     """
-    student, teacher = _softened(
-        student_logits, teacher_logits, temperature, where="logit_reverse_kl"
-    )
-    return temperature**2 * _divergence(student, teacher)
+    where = "logit_reverse_kl"
+    student, teacher = softened(student_logits, teacher_logits, temperature, where=where)
+    rows = divergence(student, teacher)
+    return mean_of_rows(rows, temperature=temperature, weights=weights, where=where)
 
 
 def logit_jensen_shannon(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float,
+    temperature: float | Float[Tensor, "batch"],
+    weights: Float[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean over the batch of T^2 * (KL(p || m) + KL(q || m)) / 2, where m = (p + q) / 2.
 
@@ -133,7 +154,10 @@ def logit_jensen_shannon(
     Args:
         student_logits: Unnormalized scores; gradients flow into these only.
         teacher_logits: Same class order as the student's; treated as constants.
-        temperature: T > 0, dimensionless. Larger T gives small logits more say.
+        temperature: T > 0, dimensionless; one number, or one per row. Larger T gives small
+            logits more say.
+        weights: Factor of each row's loss; None for 1. Weights with a mean of 1 keep the term's
+            scale. Treated as constants, like temperatures.
 
     Returns:
         Scalar from 0 to T^2 * ln 2, in nats times T^2; rounding in float32 may put it outside
@@ -143,43 +167,17 @@ def logit_jensen_shannon(
     Raises:
         ValueError: If the shapes differ (broadcasting would train towards a wrong target at
             a plausible loss), are not [batch classes] (padded tokens would enter the mean) or
-            are empty (the mean is NaN), or T is not positive and finite.
+            are empty (the mean is NaN), T is not positive and finite, or weights has a negative,
+            infinite or NaN one (the student would be driven away from the teacher). On an
+            accelerator only shapes of T and weights are checked.
 
     Reference:
         Lin. Divergence Measures Based on the Shannon Entropy, IEEE Transactions on Information
         Theory 37(1), 1991, with both weights 1/2. https://doi.org/10.1109/18.61115
         In nats where the paper has bits. T and the T^2 factor are ours, as in `logit_kl`.
     """
-    student, teacher = _softened(
-        student_logits, teacher_logits, temperature, where="logit_jensen_shannon"
-    )
+    where = "logit_jensen_shannon"
+    student, teacher = softened(student_logits, teacher_logits, temperature, where=where)
     mixture = torch.logaddexp(student, teacher) - math.log(2)
-    return temperature**2 * (_divergence(teacher, mixture) + _divergence(student, mixture)) / 2
-
-
-def _softened(
-    student_logits: Float[Tensor, "batch classes"],
-    teacher_logits: Float[Tensor, "batch classes"],
-    temperature: float,
-    *,
-    where: str,
-) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch classes"]]:
-    """The log-probabilities of student and teacher at this temperature, in float32."""
-    refuse_unmatched(
-        student_logits,
-        teacher_logits,
-        where=where,
-        what="logits",
-        dimensions=("batch", "classes"),
-    )
-    refuse_temperature(temperature, where=where)
-    student = torch.log_softmax(student_logits.float() / temperature, dim=-1)
-    teacher = torch.log_softmax(teacher_logits.detach().float() / temperature, dim=-1)
-    return student, teacher
-
-
-def _divergence(
-    log_p: Float[Tensor, "batch classes"], log_q: Float[Tensor, "batch classes"]
-) -> Float[Tensor, ""]:
-    """Mean over the batch of KL(p || q) in nats."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).mean()
+    rows = (divergence(teacher, mixture) + divergence(student, mixture)) / 2
+    return mean_of_rows(rows, temperature=temperature, weights=weights, where=where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,19 @@ from limbeck.files import size_mb, whole_folder
 from limbeck.knowledge.answers import Answers
 from limbeck.progress import say
 from limbeck.run.folder import RunFolder
+from limbeck.run.objective import stage_training
+from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
+from limbeck.run.pretraining import choose_machine, pretrained_folder
 from limbeck.run.recording import Teacher
+from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.teacher.load import quiet_transformers, set_class_names
 from limbeck.training.choice import Machine
-from limbeck.training.lessons import Exam, Lessons
+from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
 
@@ -78,34 +83,49 @@ def train_arm(
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
     train_split, validation = plan.material.train, plan.material.validation
+    lessons = Lessons(
+        encoded=student_encoding(plan, "train", cache=cache),
+        labels=train_split.labels,
+        answers=answers,
+        teacher=teacher_side(plan.teacher.config),
+        ids=train_split.texts.ids,
+        rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
+    )
+    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)
+    companion, notes = None, built.notes
+    if name != "control":
+        room = Classroom(plan, teacher, lessons, exam, machine, run, name)
+        train_stages(built.model, room)
+        companion = companion_of(plan, teacher, terms)
+    if companion is not None:
+        lessons = replace(lessons, answers=companion, companion=companion)
     outcome = train(
         built.model,
         plan.student.checkpoint,
         terms,
-        Lessons(
-            encoded=student_encoding(plan, "train", cache=cache),
-            labels=train_split.labels,
-            answers=answers,
-            teacher_hidden=plan.teacher.config.hidden_size,
-            ids=train_split.texts.table.column("id"),
-        ),
-        Exam(student_encoding(plan, "validation", cache=cache), validation.labels),
+        lessons,
+        exam,
         config=_control_training(plan) if name == "control" else plan.recipe.training,
         machine=machine,
         seed=plan.recipe.seed,
         folder=run.checkpoints / name,
         log=Log(run.log, name),
         name="distilling" if name == "student" else f"training the {name} arm",
+        balance="none" if name == "control" else plan.recipe.objective.balance,
     )
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
-    return Arm(built.model.cpu(), tokenizer, outcome, built.notes)
+    if companion is not None:
+        notes = (*notes, companion_note(plan, teacher, companion, cache=cache))
+    return Arm(built.model.cpu(), tokenizer, outcome, notes)
 
 
 def _control_training(plan: Plan) -> TrainingConfig:
     """The loop's settings for the control arm: as many steps as the student takes."""
     config = plan.recipe.training
     labelled = plan.material.counts["train_rows_labelled"]
-    steps_like_the_student = round(config.epochs * len(plan.material.train.texts) / labelled)
+    stages = [stage_training(stage, config).epochs for stage in plan.stages]
+    passes = config.epochs + sum(stages)
+    steps_like_the_student = round(passes * len(plan.material.train.texts) / labelled)
     epochs = plan.recipe.evaluation.control_epochs or min(
         max(config.epochs, steps_like_the_student), max(config.epochs, _CONTROL_EPOCHS)
     )
@@ -115,20 +135,27 @@ def _control_training(plan: Plan) -> TrainingConfig:
 def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
     checkpoint = plan.teacher
     sample = []
-    if plan.student.narrow and plan.student.init == "teacher":
+    if plan.student.wants_sample:
         rows = sample_rows(plan.encoded.lengths, plan.recipe.seed)
         sample = [
             checkpoint.batch(plan.encoded, rows[start : start + 64])
             for start in range(0, len(rows), 64)
         ]
-    return build_student(
+    kept = plan.trimmed.kept if plan.trimmed else None
+    built = build_student(
         plan.student,
         teacher.model,
-        kept=plan.trimmed.kept if plan.trimmed else None,
+        kept=kept,
         sample=sample,
         seed=plan.recipe.seed,
         attention=machine.attention,
     )
+    if plan.general is None:
+        return built
+    folder = pretrained_folder(plan.general, choose_machine(plan.general))
+    take_body(built.model, folder, kept)
+    notes = (f"body pre-trained on {plan.general.tokens:,} tokens of plain text ({folder})",)
+    return Built(built.model, (*built.notes, *notes))
 
 
 def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:

@@ -140,7 +140,6 @@ class RunFolder:
 
     def _settled(self, recipe: Recipe) -> Recipe:
         stored = self.stored()
-        recipe = recipe.resolved()
         if stored is None:
             return recipe
         old, new = stored.training, recipe.training
@@ -154,27 +153,8 @@ class RunFolder:
         precision = recipe.knowledge.precision
         if precision == "auto":
             precision = stored.knowledge.precision
-        objective = recipe.objective
-        if len(objective.terms or ()) == len(stored.objective.terms or ()):
-            objective = objective.model_copy(
-                update={
-                    "terms": tuple(
-                        _with_old_map(term, before)
-                        for term, before in zip(recipe.terms, stored.terms, strict=True)
-                    )
-                }
-            )
         knowledge = recipe.knowledge.model_copy(update={"precision": precision})
-        return recipe.model_copy(
-            update={"training": training, "knowledge": knowledge, "objective": objective}
-        )
-
-
-def _with_old_map(term: BaseModel, before: BaseModel) -> BaseModel:
-    """The term, its layer map as it was spread before where it names none."""
-    if getattr(term, "layer_map", 0) is None and type(term) is type(before):
-        return term.model_copy(update={"layer_map": getattr(before, "layer_map", None)})
-    return term
+        return recipe.model_copy(update={"training": training, "knowledge": knowledge})
 
 
 def _first_difference(stored: Recipe, wanted: Recipe) -> str | None:

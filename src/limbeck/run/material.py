@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.altered import altered_copies
 from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
@@ -78,6 +79,7 @@ def gather_material(
     *,
     seed: int,
     datasets: Datasets | None = None,
+    folder: Path | None = None,
 ) -> Material:
     """Read, check, split and deduplicate everything that a recipe's `data` names.
 
@@ -86,6 +88,8 @@ def gather_material(
         teacher_labels: Class names in the teacher's order, or None to take them from the data.
         seed: Of the split.
         datasets: Splits that are `datasets.Dataset` objects instead of files.
+        folder: On whose disk texts are kept while the process needs them, or None for the
+            system's folder for temporary files.
 
     Raises:
         DataError: For what cannot be read, or leaves nothing to learn.
@@ -98,7 +102,7 @@ def gather_material(
             "data.train", "this is missing", "Name a file: --train train.jsonl (or data.train)."
         )
     split = {
-        name: _read(name, source, data, given)
+        name: _read(name, source, data, given, folder)
         for name, source in sources.items()
         if source is not None or name in given
     }
@@ -135,7 +139,9 @@ def gather_material(
         lesson, validation = _hold_out(lesson, data, seed, where["train"])
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
-    lesson = _with_unlabelled(lesson, data, given, held_out, counts)
+    copies = _altered(lesson.texts, data, seed, folder)
+    lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder)
+    lesson = _with_altered(lesson, copies, held_out, counts)
     if test is not validation:
         shared = np.isin(folded_hashes(validation.texts), folded_hashes(test.texts))
         counts["validation_rows_in_test"] = int(shared.sum())
@@ -148,12 +154,22 @@ def gather_material(
     return Material(lesson, validation, test, names, counts)
 
 
-def _read(name: str, source: str | None, data: DataConfig, given: Datasets) -> Texts:
-    labels = name != "unlabelled"
+def _read(
+    name: str,
+    source: str | None,
+    data: DataConfig,
+    given: Datasets,
+    folder: Path | None,
+    *,
+    before: int = 0,
+) -> Texts:
     if name in given:
-        return gather(name, dataset_rows(given[name], name), name, data, labels=labels)
-    assert source is not None
-    return gather(name, read_rows(source), source, data, labels=labels)
+        rows, source = dataset_rows(given[name], name), name
+    else:
+        assert source is not None
+        rows = read_rows(source)
+    labels = name != "unlabelled"
+    return gather(name, rows, source, data, labels=labels, folder=folder, before=before)
 
 
 def _hold_out(
@@ -167,7 +183,7 @@ def _hold_out(
         source=source,
     )
     rows = [Labelled(lesson.texts.take(part), lesson.labels[part]) for part in (kept, held)]
-    validation = Labelled(Texts("validation", rows[1].texts.table), rows[1].labels)
+    validation = Labelled(replace(rows[1].texts, name="validation"), rows[1].labels)
     say(f"  no validation file: {len(held)} rows of train are held out, stratified")
     return rows[0], validation
 
@@ -178,28 +194,55 @@ def _with_unlabelled(
     given: Datasets,
     held_out: list[Texts],
     counts: dict[str, int],
+    folder: Path | None,
 ) -> Labelled:
-    parts = [_read("unlabelled", source, data, {}) for source in data.unlabelled]
-    if "unlabelled" in given:
-        parts.append(_read("unlabelled", None, data, given))
-    if not parts:
+    more = None
+    for source in [*data.unlabelled, None]:
+        if source is None and "unlabelled" not in given:
+            continue
+        objects = given if source is None else {}
+        before = 0 if more is None else len(more)
+        part = _read("unlabelled", source, data, objects, folder, before=before)
+        more = part if more is None else part.unlabelled_after(more)
+    if more is None:
         return lesson
-    table = pa.concat_tables([part.table for part in parts])
-    if len(parts) > 1:
-        ids = [f"unlabelled/{row}" for row in range(1, table.num_rows + 1)]
-        table = table.set_column(0, "id", pa.array(ids, pa.large_string()))
-    more = Texts("unlabelled", table.combine_chunks())
     counts["unlabelled_rows"] = len(more)
     more, dropped = without_leaks(more, [*held_out, lesson.texts])
     _, first = np.unique(folded_hashes(more), return_index=True)
     repeated = len(more) - len(first)
-    more = more.take(np.sort(first))
+    if repeated:
+        more = more.take(np.sort(first))
     counts["unlabelled_rows_dropped"] = dropped + repeated
     say(
         f"  {len(more)} unlabelled rows ({dropped} dropped that stand in another split, "
         f"{repeated} repeated)"
     )
-    texts = Texts("train", pa.concat_tables([lesson.texts.table, more.table]).combine_chunks())
+    return _joined(lesson, more)
+
+
+def _altered(texts: Texts, data: DataConfig, seed: int, folder: Path | None) -> Texts | None:
+    """Altered copies of the labelled file's rows, or None if none are wanted."""
+    wanted = data.augment
+    if not wanted.copies:
+        return None
+    return altered_copies(texts, copies=wanted.copies, share=wanted.share, seed=seed, folder=folder)
+
+
+def _with_altered(
+    lesson: Labelled, copies: Texts | None, held_out: list[Texts], counts: dict[str, int]
+) -> Labelled:
+    """The lesson and the copies, which the teacher alone labels."""
+    if copies is None:
+        return lesson
+    kept, dropped = without_leaks(copies, [*held_out, lesson.texts])
+    counts["altered_rows"] = len(kept)
+    say(f"  {len(kept)} altered copies of training texts ({dropped} dropped as known texts)")
+    return _joined(lesson, kept)
+
+
+def _joined(lesson: Labelled, more: Texts) -> Labelled:
+    """The lesson and unlabelled texts."""
+    texts = more.unlabelled_after(lesson.texts)
     labels = np.concatenate([lesson.labels, np.full(len(more), UNLABELLED, dtype=np.int64)])
     return Labelled(texts, labels)
 
@@ -207,7 +250,7 @@ def _with_unlabelled(
 def _refuse_unlabelled(texts: Texts, labels: np.ndarray, source: str) -> None:
     bare = np.flatnonzero(labels == UNLABELLED)
     if len(bare):
-        first = texts.table.column("id")[int(bare[0])].as_py()
+        first = texts.ids[int(bare[0])]
         raise DataError(
             source,
             f"{len(bare)} of {len(texts)} rows have no label, {first} the first",

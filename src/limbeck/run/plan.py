@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from limbeck.config.recipe import Recipe
+import numpy as np
+
+from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.config.stages import Stage
 from limbeck.config.terms import Term
-from limbeck.data.encode import Encoded, encode
-from limbeck.errors import RecipeError
+from limbeck.data.encode import Encoded, encode, tokenizer_bytes
+from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
-from limbeck.knowledge.record import knowledge_mb
-from limbeck.knowledge.store import Identity, Kind
+from limbeck.knowledge.kind import Kind
+from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
+from limbeck.run.general import (
+    GeneralPlan,
+    plan_general,
+    refuse_other_shape,
+    refuse_other_tokenizer,
+    wants_pretraining,
+)
 from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.run.objective import Objective, plan_objective, stage_training
+from limbeck.run.online import (
+    Quiz,
+    companion_lines,
+    learns_along,
+    quiz_of,
+    refuse_unteachable,
+    settled_precision,
+)
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
-from limbeck.student.vocabulary import Trimmed, check_trimmed, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
 from limbeck.training.loop import planned_steps
-from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
 
 
 @dataclass(frozen=True)
@@ -34,10 +53,15 @@ class Plan:
         encoded: The training texts under the teacher's tokenizer.
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
+        others: More teachers, beside the first.
+        quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
+        stages: The trainings before it, with theirs.
+        needs_teacher: Whether any of them looks at the teacher.
         kind: What to record of the teacher.
         teacher_counts: The teacher's parameters.
         student_counts: The student's.
+        general: The pre-training on plain text before it all, or None.
         steps: Optimizer steps.
         knowledge_mb: Disk for the teacher's answers on the training texts.
         checkpoint_mb: Disk for checkpoints, student and control.
@@ -50,10 +74,15 @@ class Plan:
     encoded: Encoded
     student: StudentPlan
     trimmed: Trimmed | None
+    others: tuple[Checkpoint, ...]
+    quiz: Quiz | None
     terms: tuple[Term, ...]
+    stages: tuple[Stage, ...]
+    needs_teacher: bool
     kind: Kind
     teacher_counts: Counts
     student_counts: Counts
+    general: GeneralPlan | None
     steps: int
     knowledge_mb: float
     checkpoint_mb: float
@@ -70,31 +99,40 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     Raises:
         LimbeckError: The first thing that would fail or train towards a wrong target.
     """
+    recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
-    terms = with_layer_maps(recipe.terms, layer_count(early.config), layer_count(teacher.config))
-    kind = Kind(hidden=teacher_layers_of(terms), precision=recipe.knowledge.precision)
-    material = gather_material(recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets)
-    _refuse_lessonless(terms, material)
+    objective = plan_objective(recipe, early, teacher)
+    _refuse_live_ensemble(recipe)
+    others = tuple(_look_at_another(path, teacher) for path in recipe.ensemble.teachers)
+    general = _plan_general(recipe, early, teacher, cache)
+    kind = kind_for(
+        objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
+    )
+    material = gather_material(
+        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+    )
+    _refuse_lessonless(objective, material)
+    refuse_unteachable(recipe, objective.terms, material)
+    quiz = quiz_of(recipe, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, teacher, material, encoded, exact=bool(kind.hidden))
+    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
     student = early
     if trimmed is not None:
-        student = plan_student(recipe.student, teacher, len(trimmed.kept))
-    _refuse_other_tokens(student, terms, recipe)
+        student = _with_vocabulary(
+            plan_student(recipe.student, teacher, len(trimmed.kept)), trimmed
+        )
+    _refuse_other_tokens(student, teacher, objective, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
     student_counts = count_parameters(student.config, student.checkpoint)
-    identity = Identity(
-        "", "", max_tokens, kind, len(material.train.texts), recipe.knowledge.shard_rows
-    )
-    need = knowledge_mb(
-        identity, len(material.names), int(encoded.offsets[-1]), teacher.config.hidden_size
-    )
-    recorded = needs_teacher(terms) and recipe.knowledge.source == "recorded"
+    need = knowledge_mb(kind, teacher.config, len(material.names), encoded.lengths)
+    logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
+    need += len(others) * knowledge_mb(logits, teacher.config, len(material.names), encoded.lengths)
+    recorded = objective.needs_teacher and recipe.knowledge.source == "recorded"
     return Plan(
         recipe=recipe,
         teacher=teacher,
@@ -103,13 +141,21 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         encoded=encoded,
         student=student,
         trimmed=trimmed,
-        terms=terms,
+        others=others,
+        quiz=quiz,
+        terms=objective.terms,
+        stages=objective.stages,
+        needs_teacher=objective.needs_teacher,
         kind=kind,
         teacher_counts=teacher_counts,
         student_counts=student_counts,
-        steps=planned_steps(encoded.lengths, recipe.training, recipe.seed),
+        general=general,
+        steps=_steps(
+            encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
+        ),
         knowledge_mb=need if recorded else 0.0,
-        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2,
+        checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
+        + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
     )
 
 
@@ -118,10 +164,12 @@ def describe(plan: Plan) -> list[str]:
     teacher, student = plan.teacher_counts, plan.student_counts
     counts = plan.material.counts
     layers = layer_count(plan.student.config)
+    training = plan.recipe.training
+    epochs = training.epochs + sum(stage.epochs or training.epochs for stage in plan.stages)
     lines = [
         f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
         f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
-        f"student   {layers} layers x {plan.student.config.hidden_size}, "
+        f"student   {_kind(plan)}{layers} layers x {plan.student.config.hidden_size}, "
         f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
         f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
         "in int8",
@@ -141,9 +189,13 @@ def describe(plan: Plan) -> list[str]:
         + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
         f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
         f"cut at {plan.max_tokens} tokens",
-        f"terms     {'; '.join(_term_line(term) for term in plan.terms)}",
-        f"training  {plan.steps:,} steps in {plan.recipe.training.epochs} epochs"
+        *([f"before    {plan.general.in_words()}"] if plan.general else []),
+        *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
+        f"terms     {_terms_line(plan.terms)}",
+        *companion_lines(plan),
+        f"training  {plan.steps:,} steps in {epochs} epochs"
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
+        f"knowledge {_knowledge_line(plan)}",
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
         f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
         f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
@@ -151,30 +203,108 @@ def describe(plan: Plan) -> list[str]:
     return lines
 
 
+def _terms_line(terms: Sequence[Term]) -> str:
+    return "; ".join(map(_term_line, terms))
+
+
+def _kind(plan: Plan) -> str:
+    same = plan.student.architecture == "same"
+    return "" if same else f"{plan.student.config.model_type} of "
+
+
+def _knowledge_line(plan: Plan) -> str:
+    if not plan.needs_teacher:
+        return "none: no term looks at the teacher"
+    asked = "asked again in every step" if plan.recipe.knowledge.source == "live" else "asked once"
+    return f"{plan.kind.what()}; {asked}"
+
+
 def _term_line(term: Term) -> str:
     settings = term.model_dump(exclude={"kind", "weight"}, exclude_none=True)
     inside = ", ".join(f"{key}={value}" for key, value in settings.items())
-    return f"{term.weight:g} x {term.kind}" + (f" ({inside})" if inside else "")
+    weight = term.weight
+    shown = f"{weight:g}" if isinstance(weight, float | int) else f"({weight!r})"
+    return f"{shown} x {term.kind}" + (f" ({inside})" if inside else "")
 
 
 def _trim(
-    recipe: Recipe, teacher: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
+    recipe: Recipe, student: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
 ) -> Trimmed | None:
     if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
         return None
-    trimmed = trim_vocabulary(teacher.tokenizer, [encoded])
+    trimmed = trim_vocabulary(student.tokenizer, [encoded])
     # Hidden states are matched token by token, so there not one text may differ.
     limit = 0.0 if exact else 0.001
     different = check_trimmed(trimmed, material.train.texts, encoded, limit=limit)
     say(
-        f"  vocabulary: {len(trimmed.kept):,} of {teacher.config.vocab_size:,} tokens kept"
+        f"  vocabulary: {len(trimmed.kept):,} of {student.config.vocab_size:,} tokens kept"
         + (f"; {different} texts are now cut into other tokens" if different else "")
     )
     return trimmed
 
 
-def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
-    if needs_teacher(terms) or material.has_labels:
+def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
+    """The plan with the trimmed tokenizer and the new numbers of its special tokens.
+
+    A padding token behind the ordinary ones (GPT-2, ModernBERT) has another number now: batches
+    are padded with it, embeddings know it, and a decoder's head looks for it.
+    """
+    renumber(student.config, trimmed.kept)
+    checkpoint = replace(student.checkpoint, tokenizer=trimmed.tokenizer)
+    return replace(student, checkpoint=checkpoint)
+
+
+def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
+    """Optimizer steps of all trainings of the student."""
+    trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
+    return sum(
+        planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
+    )
+
+
+def _refuse_live_ensemble(recipe: Recipe) -> None:
+    if recipe.ensemble.teachers and recipe.knowledge.source == "live":
+        raise RecipeError(
+            "knowledge.source",
+            f"it is live, but {1 + len(recipe.ensemble.teachers)} teachers are to be mixed",
+            "Use recorded: each teacher is asked once, under its own tokenizer.",
+        )
+
+
+def _plan_general(
+    recipe: Recipe, student: StudentPlan, teacher: Checkpoint, cache: Path
+) -> GeneralPlan | None:
+    """The plan of the pre-training, if there is one: its student is the run's."""
+    if not wants_pretraining(recipe):
+        return None
+    general = plan_general(recipe, cache=cache)
+    refuse_other_tokenizer(general.teacher, teacher, where="pretraining.teacher")
+    refuse_other_shape(general.student, student)
+    return general
+
+
+def _look_at_another(path: str, first: Checkpoint) -> Checkpoint:
+    """One more teacher, checked against the first.
+
+    Raises:
+        TeacherError: If it knows other labels.
+    """
+    other = look_at(TeacherConfig(path=path))
+    check_single_label(other)
+    if sorted(other.labels) != sorted(first.labels):
+        odd = sorted(set(other.labels) ^ set(first.labels))
+        raise TeacherError(
+            path,
+            f"its labels are not those of {first.path}: {', '.join(odd[:6])} are known to one of "
+            "them alone",
+            "Mix teachers of the same labels (their order may differ), or rename labels in "
+            "config.json (id2label, label2id) where they mean the same.",
+        )
+    return other
+
+
+def _refuse_lessonless(objective: Objective, material: Material) -> None:
+    if objective.needs_teacher or material.has_labels:
         return
     raise RecipeError(
         "data.train",
@@ -183,14 +313,18 @@ def _refuse_lessonless(terms: tuple[Term, ...], material: Material) -> None:
     )
 
 
-def _refuse_other_tokens(student: StudentPlan, terms: tuple[Term, ...], recipe: Recipe) -> None:
-    if student.init != "checkpoint" or not teacher_layers_of(terms):
+def _refuse_other_tokens(
+    student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
+) -> None:
+    if student.init != "checkpoint" or not objective.parts:
+        return
+    if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
         return
     raise RecipeError(
         "objective.terms",
-        f"a hidden term matches states token by token, but the student from "
-        f"{recipe.student.checkpoint} may have other tokens than the teacher",
-        "Use the terms hard and logits with student.checkpoint.",
+        f"a term compares states of the same tokens, but the student from "
+        f"{recipe.student.checkpoint} has another tokenizer than the teacher",
+        "Use the terms hard, logits and exits with this student.checkpoint.",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from limbeck.config.recipe import Recipe
 from limbeck.data.encode import encode
@@ -12,16 +14,24 @@ from limbeck.data.read import read_rows
 from limbeck.data.texts import gather
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
-from limbeck.knowledge.record import choose_precision, record
+from limbeck.knowledge.kind import Kind
+from limbeck.knowledge.mixture import Mixture, Voice
+from limbeck.knowledge.precision import choose_precision
+from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.store import Kind
+from limbeck.knowledge.size import kind_for
 from limbeck.machine import cores_or, threads
+from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
-from limbeck.teacher.family import layer_count
 from limbeck.teacher.label_order import check_label_order
-from limbeck.teacher.load import check_single_label, fingerprint, load_classifier, look_at
-from limbeck.training.losses import needs_teacher, teacher_layers_of, with_layer_maps
+from limbeck.teacher.load import (
+    Checkpoint,
+    check_single_label,
+    fingerprint,
+    load_classifier,
+    look_at,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,7 +82,7 @@ def load_teacher(plan: Plan) -> Teacher:
         plan.recipe.knowledge,
         teacher_fingerprint=stamp,
     )
-    return Teacher(model, stamp, Kind(hidden=plan.kind.hidden, precision=precision))
+    return Teacher(model, stamp, replace(plan.kind, precision=precision))
 
 
 def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
@@ -93,15 +103,15 @@ def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
     test = validation
     if not plan.material.tested_on_validation:
         test = _logits(plan, teacher, "test", cache)
-    return Knowledge(_train_answers(plan, teacher), validation, test)
+    return Knowledge(_train_answers(plan, teacher, cache), validation, test)
 
 
-def _train_answers(plan: Plan, teacher: Teacher) -> Answers | None:
-    if not needs_teacher(plan.terms):
+def _train_answers(plan: Plan, teacher: Teacher, cache: Path) -> Answers | None:
+    if not plan.needs_teacher:
         return None
-    if plan.recipe.knowledge.source == "live":
+    if plan.recipe.knowledge.source != "recorded":
         return LiveTeacher(teacher.model, plan.teacher, plan.encoded, teacher.kind)
-    return record(
+    first = record(
         teacher.model,
         plan.teacher,
         plan.material.train.texts,
@@ -110,6 +120,33 @@ def _train_answers(plan: Plan, teacher: Teacher) -> Answers | None:
         kind=teacher.kind,
         settings=plan.recipe.knowledge,
     )
+    if not plan.others:
+        return first
+    own = np.arange(len(plan.teacher.labels))
+    others = [_another_voice(plan, other, cache) for other in plan.others]
+    return Mixture([Voice(first, own), *others], plan.recipe.ensemble, plan.material.train.labels)
+
+
+def _another_voice(plan: Plan, other: Checkpoint, cache: Path) -> Voice:
+    """What one more teacher says about the training texts, under its own tokenizer."""
+    model = load_classifier(other, attention="sdpa")
+    stamp = fingerprint(model, other.backend)
+    max_tokens = other.max_tokens(plan.max_tokens)
+    texts = plan.material.train.texts
+    encoded = encode(texts, other.backend, max_tokens=max_tokens, folder=cache)
+    settings = plan.recipe.knowledge
+    precision = choose_precision(model, other, encoded, settings, teacher_fingerprint=stamp)
+    answers = record(
+        model,
+        other,
+        texts,
+        encoded,
+        teacher_fingerprint=stamp,
+        kind=Kind(precision=precision),
+        settings=settings,
+    )
+    order = [other.labels.index(label) for label in plan.teacher.labels]
+    return Voice(answers, np.array(order))
 
 
 def _logits(plan: Plan, teacher: Teacher, split: str, cache: Path) -> Recorded:
@@ -141,16 +178,16 @@ def record_texts(recipe: Recipe) -> Path:
     teacher = look_at(recipe.teacher)
     check_single_label(teacher)
     source = recipe.data.train
-    texts = gather("train", read_rows(source), source, recipe.data, labels=False)
+    folder = Path(recipe.knowledge.folder)
+    texts = gather("train", read_rows(source), source, recipe.data, labels=False, folder=folder)
     encoded = encode(
         texts,
         teacher.backend,
         max_tokens=teacher.max_tokens(recipe.data.max_tokens),
-        folder=Path(recipe.knowledge.folder) / "tokens",
+        folder=folder / "tokens",
     )
-    layers = layer_count(teacher.config)
     student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
-    terms = with_layer_maps(recipe.terms, layer_count(student.config), layers)
+    parts = plan_objective(recipe, student, teacher).parts
     with threads(cores_or(recipe.training.threads)):
         model = load_classifier(teacher, attention="sdpa")
         stamp = fingerprint(model, teacher.backend)
@@ -163,7 +200,7 @@ def record_texts(recipe: Recipe) -> Path:
             texts,
             encoded,
             teacher_fingerprint=stamp,
-            kind=Kind(hidden=teacher_layers_of(terms), precision=precision),
+            kind=kind_for(parts, teacher, recipe.knowledge, precision=precision),
             settings=recipe.knowledge,
         )
     return answers.place

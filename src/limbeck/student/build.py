@@ -10,10 +10,16 @@ import numpy as np
 
 from limbeck.data.batches import Batch
 from limbeck.errors import StudentError
+from limbeck.student.architecture import own_start
 from limbeck.student.cut import taken_weights
+from limbeck.student.head import model_class
 from limbeck.student.narrow import energy_note, narrow_weights
 from limbeck.student.plan import StudentPlan
+from limbeck.student.post_norm import with_one_name
+from limbeck.student.start import Start, seen_in
+from limbeck.teacher.family import family_of
 from limbeck.teacher.load import class_names, load_classifier
+from limbeck.teacher.masked_lm import load_masked_lm
 
 if TYPE_CHECKING:
     from torch import Generator, nn
@@ -43,18 +49,18 @@ def build_student(
         plan: From `plan_student`.
         teacher: Where weights are taken from.
         kept: Old token id of each new one, or None for the whole vocabulary.
-        sample: Batches of training texts under the teacher's tokenizer, for narrower students.
+        sample: Batches of training texts under the teacher's tokenizer, for the students that
+            want them (`StudentPlan.wants_sample`).
         seed: Of new weights.
         attention: The attention implementation to train with.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if plan.init == "checkpoint":
-            return _from_checkpoint(plan, attention)
-        model = AutoModelForSequenceClassification.from_config(
+            return _from_checkpoint(plan, attention, seed)
+        model = model_class(plan.head).from_config(
             plan.config,
             attn_implementation=attention if plan.checkpoint.family.sdpa else "eager",
             dtype=torch.float32,
@@ -62,29 +68,58 @@ def build_student(
     if plan.init != "teacher":
         randomize(model, plan.init, torch.Generator().manual_seed(seed))
         return Built(model, (f"weights are new ({plan.init})",))
-    family = plan.checkpoint.family
-    weights = taken_weights(teacher, family, plan.teacher_layers, kept)
-    notes = [f"layers taken from the teacher's {', '.join(map(str, plan.teacher_layers))}"]
-    if plan.narrow:
-        weights, energy = narrow_weights(
-            weights, teacher, family, sample, plan.teacher_layers, plan.config
-        )
-        notes.append(energy_note(energy))
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if missing:
+    start = _taken(plan, teacher, kept, sample)
+    missing, unexpected = model.load_state_dict(start.weights, strict=False)
+    gaps = [name for name in missing if not name.startswith(start.new or ("-",))]
+    if gaps:
         raise StudentError(
             "student",
-            f"{len(missing)} weights cannot be taken from the teacher, {missing[0]} among them",
+            f"{len(gaps)} weights cannot be taken from the teacher, {gaps[0]} among them",
             "Take other layers (student.from), or use student.init=normal.",
         )
+    notes = start.notes
     if unexpected:
-        notes.append(f"left out of the teacher: {', '.join(sorted(unexpected))}")
-    return Built(model, tuple(notes))
+        notes += (f"left out of the teacher: {', '.join(sorted(unexpected))}",)
+    return Built(model, notes)
 
 
-def _from_checkpoint(plan: StudentPlan, attention: str) -> Built:
-    names = class_names(plan.config)
-    model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
+def _taken(
+    plan: StudentPlan,
+    teacher: PreTrainedModel,
+    kept: np.ndarray | None,
+    sample: Sequence[Batch],
+) -> Start:
+    """The teacher's weights as the student's, at its widths and in its architecture."""
+    family = family_of(teacher.config, "the teacher")
+    weights = taken_weights(teacher, family, plan.teacher_layers, kept)
+    notes: list[str] = []
+    if plan.architecture != "albert" and plan.teacher_layers:
+        layers = ", ".join(map(str, plan.teacher_layers))
+        notes.append(f"layers taken from the teacher's {layers}")
+    if plan.narrow and plan.architecture != "mobilebert":
+        weights, energy = narrow_weights(
+            weights, teacher, family, sample, plan.teacher_layers, plan.cut
+        )
+        notes.append(energy_note(energy))
+    if plan.architecture == "same":
+        return Start(weights, notes=tuple(notes))
+    start = own_start(
+        plan.architecture,
+        with_one_name(weights, teacher.base_model_prefix, teacher.config),
+        seen_in(sample, kept, teacher.config.vocab_size),
+        teacher=teacher.config,
+        config=plan.config,
+        teacher_layers=plan.teacher_layers,
+    )
+    return Start(start.weights, start.new, (*notes, *start.notes))
+
+
+def _from_checkpoint(plan: StudentPlan, attention: str, seed: int) -> Built:
+    if plan.head == "masked_lm":
+        model = load_masked_lm(plan.checkpoint, attention=attention, new_head=True, seed=seed)
+    else:
+        names = class_names(plan.config)
+        model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
     return Built(model, (f"weights from {plan.checkpoint.path}",))
 
 

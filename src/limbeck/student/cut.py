@@ -10,6 +10,7 @@ import numpy as np
 from limbeck.teacher.family import Family
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -44,9 +45,17 @@ def taken_weights(
                 {new + n.removeprefix(old): v for n, v in weights.items() if n.startswith(old)}
             )
     if kept is not None:
-        table: Any = teacher.get_input_embeddings().weight
+        tables = _vocabulary_tables(teacher)
         rows = torch.from_numpy(kept)
         for name, value in taken.items():
-            if value.data_ptr() == table.data_ptr() and value.shape == table.shape:
+            if (value.data_ptr(), value.shape) in tables:
                 taken[name] = value[rows]
     return {name: value.detach().clone() for name, value in taken.items()}
+
+
+def _vocabulary_tables(model: PreTrainedModel) -> set[tuple[int, torch.Size]]:
+    """Place and shape of all that has a row a token: embeddings, and a masked-LM head's decoder."""
+    word: Any = model.get_input_embeddings()
+    decoder: Any = model.get_output_embeddings()
+    tables = [word.weight, *(() if decoder is None else (decoder.weight, decoder.bias))]
+    return {(table.data_ptr(), table.shape) for table in tables if table is not None}

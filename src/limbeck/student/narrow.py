@@ -20,6 +20,7 @@ from limbeck.data.batches import Batch
 from limbeck.errors import StudentError
 from limbeck.teacher.ask import ask
 from limbeck.teacher.family import FAMILIES, Family, layer_count
+from limbeck.teacher.parts import hidden_parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -135,12 +136,12 @@ def _observe(
         return hook
 
     handles = [module.register_forward_hook(keep(name)) for name, module in norms.items()]
-    tokens, last = 0, layer_count(teacher.config)
+    tokens, last = 0, hidden_parts((layer_count(teacher.config),))
     try:
         with torch.inference_mode():
             for batch in batches:
                 masks.append(batch.attention_mask.bool())
-                ask(teacher, batch, family, (last,))  # so that the last layer sees every token
+                ask(teacher, batch, family, last)  # so that the last layer sees every token
                 tokens += int(batch.attention_mask.sum())
                 if tokens >= _TOKENS:
                     break

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from limbeck.config.recipe import StudentConfig, TeacherConfig
-from limbeck.config.shapes import SHAPES
+from limbeck.config.shapes import SHAPES, Architecture
 from limbeck.errors import StudentError
+from limbeck.student.architecture import architecture_of, own_checkpoint, own_config
+from limbeck.student.head import Head, model_class
 from limbeck.student.narrow import refuse_uncuttable
+from limbeck.student.sizes import Widths, wanted_widths
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 
@@ -23,10 +26,15 @@ class StudentPlan:
 
     Attributes:
         config: The transformers config of the student.
-        checkpoint: Tokenizer and family: the teacher's, or those of `student.checkpoint`.
+        checkpoint: Tokenizer and family: the teacher's, those of `student.checkpoint`, or the
+            teacher's tokenizer as the student's architecture is fed by it.
         teacher_layers: The teacher layer (from 1) that each student layer is taken from.
         narrow: Whether any width differs from the teacher's.
         init: Where the weights come from: teacher, normal, xavier, kaiming or checkpoint.
+        architecture: same, or another than the teacher's.
+        cut: The teacher's config at the widths that its weights are cut to; `config` itself where
+            the architecture is the same.
+        head: What stands on top.
     """
 
     config: PreTrainedConfig
@@ -34,6 +42,16 @@ class StudentPlan:
     teacher_layers: tuple[int, ...]
     narrow: bool
     init: str
+    architecture: Architecture
+    cut: PreTrainedConfig
+    head: Head
+
+    @property
+    def wants_sample(self) -> bool:
+        """Whether its weights are fitted to a sample of the training texts."""
+        return self.init == "teacher" and (
+            self.narrow or self.architecture in ("albert", "mobilebert")
+        )
 
 
 @dataclass(frozen=True)
@@ -49,58 +67,49 @@ class Counts:
         return 4 * self.parameters / 1e6
 
 
-def plan_student(wanted: StudentConfig, teacher: Checkpoint, vocabulary: int) -> StudentPlan:
+def plan_student(
+    wanted: StudentConfig, teacher: Checkpoint, vocabulary: int, *, head: Head = "classifier"
+) -> StudentPlan:
     """The student that `wanted` describes, for this teacher.
 
     Args:
         wanted: The recipe's `student`.
         teacher: From `look_at`.
         vocabulary: Tokens in the student's vocabulary.
+        head: What stands on top; the teacher has the same.
 
     Raises:
         StudentError: For layers that the teacher has not, or widths that do not divide.
     """
     if wanted.checkpoint is not None:
-        return _plan_from_checkpoint(wanted, teacher)
-    shape = SHAPES[wanted.shape] if wanted.shape else None
-    config = type(teacher.config).from_dict(teacher.config.to_dict())
-    if wanted.layers is not None or wanted.from_layers is not None or shape is None:
-        layers = _teacher_layers(wanted, layer_count(config))
-    else:
-        layers = _spread(shape.layers, layer_count(config))
-    old = (config.hidden_size, config.num_attention_heads, _intermediate(teacher, config))
-    hidden = wanted.hidden or (shape.hidden if shape else old[0])
-    heads = wanted.heads or (shape.heads if shape and not wanted.hidden else None)
-    heads = heads or _heads_for(hidden, old[0], old[1])
-    intermediate = wanted.intermediate or (
-        shape.intermediate if shape and not wanted.hidden else round(old[2] * hidden / old[0])
-    )
-    if hidden % heads:
-        raise StudentError(
-            "student.heads",
-            f"{heads} heads do not divide a width of {hidden}",
-            "Choose student.heads so that student.hidden is a multiple of it.",
-        )
-    _set_layers(config, layers)
-    config.hidden_size, config.num_attention_heads = hidden, heads
-    setattr(config, teacher.family.intermediate_key, intermediate)
-    config.vocab_size = vocabulary
-    narrow = (hidden, heads, intermediate) != old
-    if narrow and wanted.init == "teacher":
-        refuse_uncuttable(teacher.family, teacher.config, config)
-    set_dropout(config, wanted.dropout)
-    return StudentPlan(config, teacher, layers, narrow, wanted.init)
+        return _plan_from_checkpoint(wanted, teacher, head)
+    architecture = architecture_of(wanted, teacher)
+    layers, taken = _layers(wanted, architecture, layer_count(teacher.config))
+    cut, narrow = _cut(wanted, architecture, teacher, taken, vocabulary)
+    if narrow and wanted.init == "teacher" and architecture != "mobilebert":
+        refuse_uncuttable(teacher.family, teacher.config, cut)
+        if head == "masked_lm":
+            raise StudentError(
+                "student.hidden, heads or intermediate",
+                "the widths of a masked-LM head cannot be cut: its activation stands between "
+                "the stream and the vocabulary",
+                "Cut layers only, or use student.init=normal for new weights.",
+            )
+    config = own_config(architecture, wanted, cut, teacher, layers=layers)
+    own = teacher if architecture == "same" else own_checkpoint(teacher, config)
+    return StudentPlan(config, own, taken, narrow, wanted.init, architecture, cut, head)
 
 
-def count_parameters(config: PreTrainedConfig, checkpoint: Checkpoint) -> Counts:
-    """Parameters of the classifier that `config` describes; nothing is allocated."""
+def count_parameters(
+    config: PreTrainedConfig, checkpoint: Checkpoint, *, head: Head = "classifier"
+) -> Counts:
+    """Parameters of the model that `config` describes; nothing is allocated."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     from limbeck.teacher.family import layer_modules
 
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = model_class(head).from_config(config)
     modules = layer_modules(model, checkpoint.family)
     return Counts(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -108,7 +117,7 @@ def count_parameters(config: PreTrainedConfig, checkpoint: Checkpoint) -> Counts
     )
 
 
-def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint) -> StudentPlan:
+def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint, head: Head) -> StudentPlan:
     assert wanted.checkpoint is not None
     own = look_at(TeacherConfig(path=wanted.checkpoint), role="student")
     config = type(own.config).from_dict(own.config.to_dict())
@@ -120,10 +129,60 @@ def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint) -> Student
             f"{wanted.layers} layers, but {wanted.checkpoint} has {layer_count(config)}",
             "Delete student.layers: a student from a checkpoint keeps its own shape.",
         )
-    return StudentPlan(config, replace(own, config=config), (), False, "checkpoint")
+    own = replace(own, config=config)
+    return StudentPlan(config, own, (), False, "checkpoint", "same", config, head)
 
 
-def _teacher_layers(wanted: StudentConfig, teacher_layers: int) -> tuple[int, ...]:
+def _layers(
+    wanted: StudentConfig, architecture: Architecture, teacher_layers: int
+) -> tuple[int, tuple[int, ...]]:
+    """How many layers the student applies, and the teacher's that its own are taken from."""
+    shape = SHAPES[wanted.shape] if wanted.shape else None
+    count = wanted.layers or (shape.layers if shape and wanted.from_layers is None else None)
+    match architecture:
+        case "same" | "distilbert":
+            taken = _teacher_layers(wanted, count, teacher_layers)
+            return len(taken), taken
+        case "albert":
+            count = len(_spread(count or max(1, teacher_layers // 2), teacher_layers))
+            if wanted.from_layers is not None:
+                return count, _teacher_layers(wanted, None, teacher_layers)
+            return count, (1,)
+        case "mobilebert":
+            return len(_spread(count or teacher_layers, teacher_layers)), ()
+        case _:
+            assert_never(architecture)
+
+
+def _cut(
+    wanted: StudentConfig,
+    architecture: Architecture,
+    teacher: Checkpoint,
+    taken: Sequence[int],
+    vocabulary: int,
+) -> tuple[PreTrainedConfig, bool]:
+    """The teacher's config with the student's widths and layers; whether any width differs."""
+    config = type(teacher.config).from_dict(teacher.config.to_dict())
+    key = teacher.family.intermediate_key
+    # GPT-2 writes no width where it is the usual one.
+    neurons = int(getattr(config, key) or 4 * config.hidden_size)
+    old = Widths(config.hidden_size, config.num_attention_heads, neurons)
+    if architecture == "mobilebert":
+        shape = SHAPES[wanted.shape].hidden if wanted.shape else None
+        own = replace(old, hidden=wanted.hidden or shape or old.hidden)
+    else:
+        own = wanted_widths(wanted, old)
+        _set_layers(config, taken)
+    config.hidden_size, config.num_attention_heads = own.hidden, own.heads
+    setattr(config, key, own.intermediate)
+    config.vocab_size = vocabulary
+    set_dropout(config, wanted.dropout)
+    return config, own != old
+
+
+def _teacher_layers(
+    wanted: StudentConfig, count: int | None, teacher_layers: int
+) -> tuple[int, ...]:
     if wanted.from_layers is not None:
         wrong = [layer for layer in wanted.from_layers if not 1 <= layer <= teacher_layers]
         if wrong:
@@ -139,7 +198,7 @@ def _teacher_layers(wanted: StudentConfig, teacher_layers: int) -> tuple[int, ..
                 "Name each layer once, the lowest first.",
             )
         return wanted.from_layers
-    return _spread(wanted.layers or max(1, teacher_layers // 2), teacher_layers)
+    return _spread(count or max(1, teacher_layers // 2), teacher_layers)
 
 
 def _spread(layers: int, teacher_layers: int) -> tuple[int, ...]:
@@ -159,21 +218,3 @@ def _set_layers(config: PreTrainedConfig, layers: Sequence[int]) -> None:
         if isinstance(value, list) and len(value) == old and key.startswith("layer"):
             setattr(config, key, [value[layer - 1] for layer in layers])
     config.num_hidden_layers = len(layers)
-
-
-def _intermediate(teacher: Checkpoint, config: PreTrainedConfig) -> int:
-    return int(getattr(config, teacher.family.intermediate_key))
-
-
-def _heads_for(hidden: int, teacher_hidden: int, teacher_heads: int) -> int:
-    size = teacher_hidden // teacher_heads
-    if hidden % size == 0:
-        return hidden // size
-    if hidden % teacher_heads == 0:
-        return teacher_heads
-    raise StudentError(
-        "student.hidden",
-        f"a width of {hidden} is no multiple of the teacher's head size {size} "
-        f"nor of its {teacher_heads} heads",
-        f"Use a multiple of {size}, or give student.heads too.",
-    )

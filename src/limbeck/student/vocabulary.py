@@ -22,7 +22,7 @@ from limbeck.errors import StudentError
 from limbeck.teacher.load import quiet_transformers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,20 @@ def trim_vocabulary(tokenizer: PreTrainedTokenizerBase, encoded: Iterable[Encode
     return Trimmed(trimmed, kept)
 
 
+def renumber(config: PreTrainedConfig, kept: np.ndarray) -> None:
+    """Give the special tokens that a config names their numbers among `kept` tokens.
+
+    Args:
+        config: The student's; changed in place. A token that is not kept is none of it any more.
+        kept: Old id of each new id, rising.
+    """
+    for key, old in config.to_dict().items():
+        if key.endswith("_token_id") and isinstance(old, int):
+            new = int(np.searchsorted(kept, old))
+            known = new < len(kept) and kept[new] == old
+            setattr(config, key, new if known else None)
+
+
 def check_trimmed(trimmed: Trimmed, texts: Texts, encoded: Encoded, *, limit: float) -> int:
     """The number of texts that the trimmed tokenizer cuts otherwise than the whole one.
 
@@ -77,7 +91,7 @@ def check_trimmed(trimmed: Trimmed, texts: Texts, encoded: Encoded, *, limit: fl
     rows = encoded_rows(texts, backend_of(trimmed.tokenizer), encoded.max_tokens)
     different = 0
     for row, (ids, _, _) in enumerate(rows):
-        old = encoded.ids[encoded.offsets[row] : encoded.offsets[row + 1]]
+        old = encoded.ids[int(encoded.offsets[row]) : int(encoded.offsets[row + 1])]
         different += not np.array_equal(trimmed.kept[ids], old)
     if different > limit * len(texts):
         raise StudentError(

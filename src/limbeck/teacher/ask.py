@@ -1,9 +1,9 @@
-"""A model's answers: logits, and hidden states caught by forward hooks."""
+"""A model's answers: logits, and parts of its computation caught by forward hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,12 @@ import numpy as np
 
 from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
-from limbeck.teacher.family import Family, embedding_module, layer_count, layer_modules
+from limbeck.teacher.attention import basis, with_distributions
+from limbeck.teacher.capture import caught_parts
+from limbeck.teacher.family import Family, layer_count
 from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.masked_lm import vocabulary_at
+from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import computing_in
 
 if TYPE_CHECKING:
@@ -27,16 +31,17 @@ class Answer:
     """What a model says about a batch.
 
     Attributes:
-        logits: [batch, classes].
-        hidden: Layer (0 is the embedding output) to hidden states [batch, tokens, hidden].
+        logits: [batch, classes], or [masked, vocabulary] where words of the batch are masked.
+        states: Vectors [batch, tokens, width] and distributions [batch, heads, tokens, tokens], by
+            part. What stands at padding means nothing.
     """
 
     logits: Tensor
-    hidden: dict[int, Tensor]
+    states: dict[Part, Tensor]
 
 
-def ask(model: PreTrainedModel, batch: Batch, family: Family, layers: Sequence[int] = ()) -> Answer:
-    """The model's logits, and the hidden states of `layers`, on the model's device."""
+def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Part] = ()) -> Answer:
+    """The model's logits and the wanted parts of its computation, on the model's device."""
     device = model.device
     inputs: dict[str, Any] = {
         "input_ids": batch.input_ids.to(device, non_blocking=True),
@@ -44,55 +49,21 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, layers: Sequence[i
     }
     if batch.token_type_ids is not None:
         inputs["token_type_ids"] = batch.token_type_ids.to(device, non_blocking=True)
+    if family.causal:  # otherwise padding before a text would move its positions
+        positions = inputs["attention_mask"].cumsum(-1) - 1
+        inputs |= {"position_ids": positions.clamp_min(0), "use_cache": False}
+    needed = basis(family, parts)
     # What is caught must be whole; what is not looked at need not be computed.
-    whole = layer_count(model.config) in layers
-    last = nullcontext() if whole else first_token_only(model, family)
-    with caught_states(model, family, layers) as hidden, last:
+    end = layer_count(model.config)
+    cut = {Part("hidden", end), Part("queries", end), Part("attention", end)}
+    if batch.places is not None:
+        last = vocabulary_at(model, family, batch.places.to(device, non_blocking=True))
+    else:
+        last = nullcontext() if cut & set(needed) else first_token_only(model, family)
+    with caught_parts(model, family, needed) as caught, last:
         logits = model(**inputs).logits
-    return Answer(logits, dict(hidden))
-
-
-@contextmanager
-def caught_states(
-    model: PreTrainedModel, family: Family, layers: Sequence[int]
-) -> Iterator[dict[int, Tensor]]:
-    """Fill a mapping with the hidden states of `layers` during the next forward pass.
-
-    Layers with shared weights are counted by their calls, so ALBERT has layers too.
-    """
-    caught: dict[int, Tensor] = {}
-    handles = []
-    wanted = set(layers)
-    if 0 in wanted:
-        handles.append(
-            embedding_module(model, family).register_forward_hook(
-                lambda _module, _inputs, output: caught.update({0: _tensor(output)})
-            )
-        )
-    if wanted - {0}:
-        modules = layer_modules(model, family)
-        per_module = layer_count(model.config) // len(modules) if family.shared_layers else 1
-        calls = [0] * len(modules)
-
-        def hook(place: int) -> Any:
-            def keep(_module: Any, _inputs: Any, output: Any) -> None:
-                calls[place] += 1
-                number = place * per_module + calls[place]
-                if number in wanted:
-                    caught[number] = _tensor(output)
-
-            return keep
-
-        handles.extend(m.register_forward_hook(hook(place)) for place, m in enumerate(modules))
-    try:
-        yield caught
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _tensor(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
+    mask = inputs["attention_mask"]
+    return Answer(logits, with_distributions(parts, caught, mask, model.config, family))
 
 
 def predict_logits(

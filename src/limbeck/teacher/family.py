@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,32 @@ from limbeck.errors import TeacherError
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Where a layer's attention has its queries, keys and values; paths are below the layer.
+
+    Attributes:
+        attention: The module that attends.
+        queries: Below it, the module whose output they are.
+        keys: Likewise.
+        values: Likewise. One module for all three has them fused.
+        layout: ``separate`` modules; ``thirds`` of a fused output; ``heads``, of which each has a
+            third of its own (DeBERTa, with biases beside it); ``parameters`` instead of modules
+            (XLNet), which the attention's input is multiplied with.
+        rotary: Queries and keys are turned by position before they meet.
+        shares: The module whose input is the distribution over tokens, where queries and keys
+            alone do not give it: positions have a say of their own. None where they do.
+    """
+
+    attention: str
+    queries: str = "query"
+    keys: str = "key"
+    values: str = "value"
+    layout: Literal["separate", "thirds", "heads", "parameters"] = "separate"
+    rotary: bool = False
+    shares: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,33 +52,115 @@ class Family:
         first_token: Whose modules the last layer has if the head reads the first token's state
             alone (``first_token.py``), or None where heads read more or layers differ.
         sdpa: Whether transformers lets its attention be chosen; if not, it is eager.
+        final_norm: Path of the norm behind the last layer, whose output is then the last hidden
+            state, as transformers counts.
+        after_first: Path of a module that reworks the first layer's output, where a config has one.
+        tokens_first: States are [tokens, batch, hidden] inside.
+        causal: A token sees itself and those before it.
+        vocabulary_head: Path of the module that a masked-LM head begins with, below the model; it
+            reads the last hidden states. None where limbeck knows none.
     """
 
     layers: str
     embeddings: str
+    vectors: Vectors
     intermediate_key: str = "intermediate_size"
     shared_layers: bool = False
     post_norm_bert: bool = False
     first_token: Literal["bert", "distilbert"] | None = None
     sdpa: bool = True
+    final_norm: str | None = None
+    after_first: str | None = None
+    tokens_first: bool = False
+    causal: bool = False
+    vocabulary_head: str | None = None
 
 
-_BERT = Family("encoder.layer", "embeddings", post_norm_bert=True, first_token="bert")
+_SELF = Vectors("attention.self")
+_BERT = Family(
+    "encoder.layer",
+    "embeddings",
+    _SELF,
+    post_norm_bert=True,
+    first_token="bert",
+    vocabulary_head="cls",
+)
+_ROBERTA = replace(_BERT, vocabulary_head="lm_head")
 FAMILIES: dict[str, Family] = {
     "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
     # ELECTRA's embeddings have a width of their own.
-    "electra": Family("encoder.layer", "embeddings", first_token="bert"),
-    "mpnet": Family("encoder.layer", "embeddings", sdpa=False),
-    "deberta": Family("encoder.layer", "embeddings", sdpa=False),
-    "deberta-v2": Family("encoder.layer", "embeddings", sdpa=False),
-    "distilbert": Family("transformer.layer", "embeddings", "hidden_dim", first_token="distilbert"),
-    "albert": Family("encoder.albert_layer_groups", "embeddings", shared_layers=True),
-    "mobilebert": Family("encoder.layer", "embeddings"),
-    "xlnet": Family("layer", "word_embedding", "d_inner", sdpa=False),
-    "modernbert": Family("layers", "embeddings"),
+    "electra": Family(
+        "encoder.layer",
+        "embeddings",
+        _SELF,
+        first_token="bert",
+        vocabulary_head="generator_predictions",
+    ),
+    "mpnet": Family(
+        "encoder.layer",
+        "embeddings",
+        Vectors("attention.attn", "q", "k", "v", shares="dropout"),
+        sdpa=False,
+        vocabulary_head="lm_head",
+    ),
+    "deberta": Family(
+        "encoder.layer",
+        "embeddings",
+        Vectors(
+            "attention.self", "in_proj", "in_proj", "in_proj", layout="heads", shares="dropout"
+        ),
+        sdpa=False,
+    ),
+    "deberta-v2": Family(
+        "encoder.layer",
+        "embeddings",
+        Vectors("attention.self", "query_proj", "key_proj", "value_proj", shares="dropout"),
+        sdpa=False,
+        after_first="encoder.conv",
+    ),
+    "distilbert": Family(
+        "transformer.layer",
+        "embeddings",
+        Vectors("attention", "q_lin", "k_lin", "v_lin"),
+        "hidden_dim",
+        first_token="distilbert",
+        vocabulary_head="vocab_transform",
+    ),
+    # ALBERT's embeddings have one too; what its first layer reads is as wide as the stream.
+    "albert": Family(
+        "encoder.albert_layer_groups",
+        "encoder.embedding_hidden_mapping_in",
+        Vectors("albert_layers.0.attention"),
+        shared_layers=True,
+        vocabulary_head="predictions",
+    ),
+    "mobilebert": Family("encoder.layer", "embeddings", _SELF, vocabulary_head="cls"),
+    "xlnet": Family(
+        "layer",
+        "word_embedding",
+        Vectors("rel_attn", "q", "k", "v", layout="parameters", shares="dropout"),
+        "d_inner",
+        sdpa=False,
+        tokens_first=True,
+    ),
+    "modernbert": Family(
+        "layers",
+        "embeddings",
+        Vectors("attn", "Wqkv", "Wqkv", "Wqkv", layout="thirds", rotary=True),
+        final_norm="final_norm",
+        vocabulary_head="head",
+    ),
+    "gpt2": Family(
+        "h",
+        "drop",
+        Vectors("attn", "c_attn", "c_attn", "c_attn", layout="thirds"),
+        "n_inner",
+        final_norm="ln_f",
+        causal=True,
+    ),
 }
 
 
@@ -70,6 +178,11 @@ def family_of(config: PreTrainedConfig, where: str) -> Family:
             f"Known are {', '.join(FAMILIES)}.",
         )
     return family
+
+
+def head_count(config: PreTrainedConfig) -> int:
+    """Attention heads of a layer."""
+    return int(config.num_attention_heads)
 
 
 def layer_modules(model: PreTrainedModel, family: Family) -> list[nn.Module]:

@@ -150,7 +150,31 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
             path, "its tokenizer has no padding token", "Set one in tokenizer_config.json."
         )
     family = family_of(config, f"{path}/config.json, model_type")
+    if family.causal:
+        _settle_padding(config, tokenizer, path)
     return Checkpoint(path, config, tokenizer, family, teacher.trust_remote_code)
+
+
+def _settle_padding(
+    config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, path: str
+) -> None:
+    """A decoder's head reads the last token that is no padding: it must know which that is."""
+    if tokenizer.padding_side == "left":
+        raise TeacherError(
+            f"{path}/tokenizer_config.json, padding_side",
+            f"a {config.model_type!r} model counts positions from the first column, so with "
+            "padding on the left each answer would depend on the other texts of its batch",
+            "Set padding_side to right.",
+        )
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    elif config.pad_token_id != tokenizer.pad_token_id:
+        raise TeacherError(
+            f"{path}/config.json, pad_token_id",
+            f"it is {config.pad_token_id}, but the tokenizer pads with "
+            f"{tokenizer.pad_token_id}: the head would read an answer off the padding",
+            "Set both to the same token.",
+        )
 
 
 def check_single_label(checkpoint: Checkpoint) -> None:
@@ -195,7 +219,6 @@ def load_classifier(
     Raises:
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     config = type(checkpoint.config).from_dict(checkpoint.config.to_dict())
@@ -203,24 +226,13 @@ def load_classifier(
         set_class_names(config, new_head)
     if dropout is not None:
         set_dropout(config, dropout)
-    try:
-        with quiet_transformers():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.path,
-                config=config,
-                dtype=torch.float32,
-                attn_implementation=attention if checkpoint.family.sdpa else "eager",
-                output_loading_info=True,
-                trust_remote_code=checkpoint.trust_remote_code,
-                ignore_mismatched_sizes=new_head is not None,
-            )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise TeacherError(
-            checkpoint.path,
-            f"its weights cannot be loaded ({type(error).__name__}: {_first_line(error)})",
-            "Check that the folder is complete (config.json and model.safetensors).",
-        ) from None
-    missing = sorted(info["missing_keys"])
+    model, missing = loaded(
+        AutoModelForSequenceClassification,
+        checkpoint,
+        config,
+        attention=attention,
+        another_head=new_head is not None,
+    )
     if missing and new_head is None:
         raise TeacherError(
             checkpoint.path,
@@ -228,6 +240,48 @@ def load_classifier(
             "answers would be random",
             "Give a fine-tuned classifier, or make one from this encoder with `limbeck teach`.",
         )
+    return model
+
+
+def loaded(
+    auto_class: Any,
+    checkpoint: Checkpoint,
+    config: PreTrainedConfig,
+    *,
+    attention: str,
+    another_head: bool,
+) -> tuple[PreTrainedModel, list[str]]:
+    """The checkpoint's weights in a model of `auto_class`, float32, and what they lack.
+
+    Args:
+        auto_class: One of transformers' AutoModel classes.
+        checkpoint: From `look_at`.
+        config: Its own, or an altered copy.
+        attention: The attention implementation, for families that have a choice.
+        another_head: Whether the head may have other sizes than the checkpoint's.
+
+    Raises:
+        TeacherError: If the weights cannot be loaded, or hold NaN.
+    """
+    import torch
+
+    try:
+        with quiet_transformers():
+            model, info = auto_class.from_pretrained(
+                checkpoint.path,
+                config=config,
+                dtype=torch.float32,
+                attn_implementation=attention if checkpoint.family.sdpa else "eager",
+                output_loading_info=True,
+                trust_remote_code=checkpoint.trust_remote_code,
+                ignore_mismatched_sizes=another_head,
+            )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise TeacherError(
+            checkpoint.path,
+            f"its weights cannot be loaded ({type(error).__name__}: {_first_line(error)})",
+            "Check that the folder is complete (config.json and model.safetensors).",
+        ) from None
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     if broken:
         raise TeacherError(
@@ -235,7 +289,7 @@ def load_classifier(
             f"the weight {broken[0]} holds NaN or infinity",
             "Save the teacher again from a healthy state.",
         )
-    return model.eval()
+    return model.eval(), sorted(info["missing_keys"])
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
@@ -244,6 +298,7 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
         "classifier_dropout",
+        "classifier_dropout_prob",
         "dropout",
         "attention_dropout",
         "seq_classif_dropout",
@@ -251,6 +306,9 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
         "mlp_dropout",
         "pooler_dropout",
         "summary_last_dropout",
+        "attn_pdrop",
+        "embd_pdrop",
+        "resid_pdrop",
     ):
         if getattr(config, key, None) is not None:
             setattr(config, key, dropout)

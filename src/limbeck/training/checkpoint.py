@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from limbeck.files import read_json, restored, whole_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from limbeck.training.optimizer import AdamW
+
+class Resumable(Protocol):
+    """What is trained: a `Stepper`, or an optimizer alone."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All that a resumed training needs."""
+        ...
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state."""
+        ...
 
 
 @dataclass
@@ -30,6 +40,7 @@ class Progress:
         stopped_early: Whether patience ran out.
         finished: Whether there is nothing left to do.
         looks: Step and score of every look.
+        balance: State of the terms' adapting weights.
     """
 
     step: int = 0
@@ -42,6 +53,7 @@ class Progress:
     stopped_early: bool = False
     finished: bool = False
     looks: list[dict[str, float]] = field(default_factory=list)
+    balance: dict[str, Any] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -55,12 +67,12 @@ class Checkpoints:
         path = restored(self.folder / "last") / "progress.json"
         return Progress(**read_json(path)) if path.exists() else None
 
-    def save(self, progress: Progress, optimizer: AdamW) -> None:
+    def save(self, progress: Progress, trained: Resumable) -> None:
         """Keep the state after a step, whole or not at all."""
         import torch
         from safetensors.torch import save_file
 
-        tensors = dict(optimizer.state())
+        tensors = dict(trained.state())
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -68,13 +80,13 @@ class Checkpoints:
             save_file(_plain(tensors), part / "state.safetensors")
             write_json(part / "progress.json", asdict(progress))
 
-    def restore(self, optimizer: AdamW) -> Progress:
-        """Put the last checkpoint's state into model, optimizer and random numbers."""
+    def restore(self, trained: Resumable) -> Progress:
+        """Put the last checkpoint's state into what is trained and into random numbers."""
         import torch
         from safetensors.torch import load_file
 
         tensors = load_file(self.folder / "last" / "state.safetensors")
-        optimizer.load(tensors)
+        trained.load(tensors)
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -3,14 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
+from limbeck.data.masking import Masking
 from limbeck.data.texts import UNLABELLED
+from limbeck.knowledge.anew import AskedAnew
 from limbeck.knowledge.answers import Answers
+from limbeck.teacher.attention import part_width
+from limbeck.teacher.family import head_count, layer_count
+from limbeck.teacher.load import Checkpoint
+from limbeck.teacher.parts import Part
 from limbeck.training.losses import Counted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from limbeck.training.companion import LearningTeacher
+
+
+@dataclass(frozen=True)
+class TeacherSide:
+    """What terms must know of the teacher beside its answers.
+
+    Attributes:
+        layers: Its depth, the embeddings not counted.
+        hidden: Width of its hidden states.
+        embedding: Width of its embedding output, layer 0.
+        heads: Its attention heads.
+    """
+
+    layers: int
+    hidden: int
+    embedding: int
+    heads: int
+
+
+def teacher_side(config: PreTrainedConfig) -> TeacherSide:
+    """What terms must know of a teacher with this config."""
+    return TeacherSide(
+        layers=layer_count(config),
+        hidden=part_width(config, Part("hidden", 1)),
+        embedding=part_width(config, Part("hidden", 0)),
+        heads=head_count(config),
+    )
 
 
 @dataclass(frozen=True)
@@ -21,24 +61,52 @@ class Lessons:
         encoded: Token ids under the student's tokenizer.
         labels: Class indices, -100 where unlabelled.
         answers: What the teacher says to the same rows, or None without a teacher.
-        teacher_hidden: Width of the teacher's hidden states.
+        teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
+        rows: Those that may be learned from, rising; None for all.
+        companion: The teacher that gives the answers, where it learns along.
+        masking: Hides words, which are the labels then; None shows the texts as they are.
     """
 
     encoded: Encoded
     labels: np.ndarray
-    answers: Answers | None
-    teacher_hidden: int
+    answers: Answers | AskedAnew | None
+    teacher: TeacherSide | None
     ids: Sequence[str]
+    rows: np.ndarray | None = None
+    companion: LearningTeacher | None = None
+    masking: Masking | None = None
 
-    def count(self, rows: np.ndarray) -> Counted:
-        """How much the rows hold of what terms take means over."""
+    def count(self, rows: np.ndarray, number: int) -> Counted:
+        """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
+        lengths = offsets[rows + 1] - offsets[rows]
+        if self.masking is None:
+            answered, labelled = len(rows), int((self.labels[rows] != UNLABELLED).sum())
+        else:
+            answered = labelled = self.masking.count(self.encoded, rows, number)
         return Counted(
             rows=len(rows),
-            labelled=int((self.labels[rows] != UNLABELLED).sum()),
-            tokens=int((offsets[rows + 1] - offsets[rows]).sum()),
+            answered=answered,
+            labelled=labelled,
+            tokens=int(lengths.sum()),
+            pairs=int((lengths**2).sum()),
         )
+
+    def batch(self, checkpoint: Checkpoint, rows: np.ndarray, number: int) -> Batch:
+        """The rows as both models see them in step `number`, with their labels."""
+        import torch
+
+        batch = checkpoint.batch(self.encoded, rows)
+        if self.masking is not None:
+            return self.masking.masked(batch, number)
+        return replace(batch, labels=torch.from_numpy(self.labels[rows]))
+
+    def answers_about(self, batch: Batch) -> Answers | None:
+        """The teacher's answers about a batch of these lessons."""
+        if isinstance(self.answers, AskedAnew):
+            return self.answers.about(batch)
+        return self.answers
 
 
 @dataclass(frozen=True)

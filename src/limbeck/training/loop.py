@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import TrainingConfig
-from limbeck.config.terms import Term
+from limbeck.config.terms import HardTerm, Term
 from limbeck.data.batches import shuffled_batches
 from limbeck.data.texts import UNLABELLED
 from limbeck.machine import kept_pages, tensor_cores, threads
@@ -23,7 +23,6 @@ from limbeck.training.checkpoint import Checkpoints, Progress
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log, Tally
-from limbeck.training.losses import term_name
 from limbeck.training.optimizer import learning_rate
 from limbeck.training.step import Stepper
 
@@ -65,7 +64,7 @@ def train(
     checkpoint: Checkpoint,
     terms: Sequence[Term],
     lessons: Lessons,
-    exam: Exam,
+    exam: Exam | None,
     *,
     config: TrainingConfig,
     machine: Machine,
@@ -73,6 +72,8 @@ def train(
     folder: Path,
     log: Log,
     name: str,
+    balance: str = "none",
+    before_step: Callable[[float], None] | None = None,
 ) -> Outcome:
     """Train `model` in place on a weighted sum of terms and leave its best state in it.
 
@@ -84,13 +85,17 @@ def train(
         checkpoint: Tokenizer facts of the model and its family.
         terms: The objective, with layer maps written out.
         lessons: Rows, labels and the teacher's answers.
-        exam: Labelled rows that are looked at for early stopping, never trained on.
+        exam: Labelled rows that are looked at for early stopping, never trained on; None keeps the
+            last state, for terms that leave the head as it is.
         config: The loop's settings.
         machine: Precision and threads.
         seed: Of batches, dropout and projections.
         folder: Where checkpoints go.
         log: Where every term's value goes.
         name: Of the progress bar.
+        balance: How the terms' weights adapt (`training.balance`).
+        before_step: Is told the share of the training that is behind, from 0 to 1, before every
+            step.
 
     Raises:
         TrainingError: If a term becomes NaN or infinite, naming it, the step and the rows.
@@ -108,13 +113,14 @@ def train(
             lessons,
             config=config,
             machine=machine,
+            balance=balance,
             seed=seed,
             accelerator=accelerator,
         )
         trainer = _Trainer(
             stepper, checkpoint, lessons, exam, config, machine, seed, folder, accelerator
         )
-        return trainer.run(log, name)
+        return trainer.run(log, name, before_step or (lambda _share: None))
 
 
 class _Trainer:
@@ -125,7 +131,7 @@ class _Trainer:
         stepper: Stepper,
         checkpoint: Checkpoint,
         lessons: Lessons,
-        exam: Exam,
+        exam: Exam | None,
         config: TrainingConfig,
         machine: Machine,
         seed: int,
@@ -144,10 +150,14 @@ class _Trainer:
         self.trained_s = 0.0
 
     def _rows_with_a_lesson(self) -> np.ndarray:
-        """All rows if a term looks at the teacher, else the labelled ones alone."""
-        if any(term.kind != "hard" for term in self.stepper.terms):
-            return np.arange(len(self.lessons.encoded))
-        return np.flatnonzero(self.lessons.labels != UNLABELLED)
+        """All rows if a term looks at the teacher or words are masked, else the labelled ones."""
+        rows = self.lessons.rows
+        if rows is None:
+            rows = np.arange(len(self.lessons.encoded))
+        masked = self.lessons.masking is not None
+        if masked or any(not isinstance(term, HardTerm) for term in self.stepper.terms):
+            return rows
+        return rows[self.lessons.labels[rows] != UNLABELLED]
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         return shuffled_batches(
@@ -163,22 +173,26 @@ class _Trainer:
         """The model without what accelerate wraps around it."""
         return self.stepper.joint.model  # pyright: ignore[reportReturnType]
 
-    def run(self, log: Log, name: str) -> Outcome:
+    def run(self, log: Log, name: str, before_step: Callable[[float], None]) -> Outcome:
         """Go on from the last checkpoint, or from the start, to the end."""
         optimizer = self.stepper.optimizer
         before = self.checkpoints.progress()
+        if before is not None:
+            self.progress = self.checkpoints.restore(self.stepper)
         if before is not None and before.finished:
             optimizer.release()
             self.checkpoints.load_best(self.stepper.joint, before.best_step)
             self.model.eval()
             return self._outcome(before)
         if before is not None:
-            self.progress = self.checkpoints.restore(optimizer)
+            self.stepper.balance.load(self.progress.balance)
             say(f"  {name}: going on from step {self.progress.step} of {self.total}")
         log.cut_after(self.progress.step)
         with step(name, self.total) as bar:
             bar.advance(self.progress.step)
-            self._epochs(log, bar)
+            self._epochs(log, bar, before_step)
+        if self.exam is None:
+            self._keep()
         self.progress.finished = True
         self._save()
         optimizer.release()
@@ -193,8 +207,8 @@ class _Trainer:
             own = 1 - self.stepper.computing_s / self.trained_s
         return Outcome(progress, self.total, seen / max(progress.seconds, 1e-9), own)
 
-    def _epochs(self, log: Log, bar: Step) -> None:
-        tally = Tally([term_name(term) for term in self.stepper.terms])
+    def _epochs(self, log: Log, bar: Step, before_step: Callable[[float], None]) -> None:
+        tally = Tally(self.stepper.names)
         clock = time.perf_counter()
         while self.progress.epoch < self.config.epochs:
             batches = self._batches(self.progress.epoch)
@@ -202,7 +216,9 @@ class _Trainer:
             while self.progress.batch < len(batches):
                 rows = self.rows[batches[self.progress.batch]]
                 number = self.progress.step + 1
-                values = self.stepper.take(rows, number, self._rate())
+                behind = self.progress.step / max(self.total - 1, 1)
+                before_step(behind)
+                values = self.stepper.take(rows, number, self._rate(), share=behind)
                 tally.add(values, rows, self.lessons.encoded)
                 self.progress.batch += 1
                 self.progress.step += 1
@@ -213,9 +229,9 @@ class _Trainer:
                 clock = now
                 if self.progress.step % self.config.log_steps == 0:
                     self._log(log, tally, bar)
-                looked = self.progress.batch in looks
-                if looked:
-                    self._look(log, bar)
+                looked = self.exam is not None and self.progress.batch in looks
+                if looked and self.exam is not None:
+                    self._look(log, bar, self.exam)
                     clock = time.perf_counter()
                 if looked or self.progress.step % self.config.checkpoint_steps == 0:
                     self._save()
@@ -228,8 +244,9 @@ class _Trainer:
 
     def _save(self) -> None:
         self.stepper.watch.check()
+        self.progress.balance = self.stepper.balance.state()
         if self.accelerator.is_main_process:
-            self.checkpoints.save(self.progress, self.stepper.optimizer)
+            self.checkpoints.save(self.progress, self.stepper)
             self.checkpoints.drop_other_bests(self.progress.best_step)
         self.accelerator.wait_for_everyone()
 
@@ -242,14 +259,22 @@ class _Trainer:
             log.write(self.progress.step, values)
         bar.note(f"loss {values['loss']:.3f}")
 
-    def _look(self, log: Log, bar: Step) -> None:
+    def _keep(self) -> None:
+        """Keep the state as it is as the best one."""
+        self.stepper.watch.check()
+        self.progress.best_step = self.progress.step
+        weights = self.stepper.optimizer.weights()
+        if self.accelerator.is_main_process:
+            self.checkpoints.keep_best(weights, self.progress.step)
+
+    def _look(self, log: Log, bar: Step, exam: Exam) -> None:
         self.stepper.watch.check()
         weights = self.stepper.optimizer.weights()
         score = classification.accuracy(
             predict_logits(
-                self.model, self.checkpoint, self.exam.encoded, precision=self.machine.precision
+                self.model, self.checkpoint, exam.encoded, precision=self.machine.precision
             ),
-            self.exam.labels,
+            exam.labels,
         )
         self.progress.looks.append({"step": self.progress.step, "score": score})
         if score > self.progress.best_score:

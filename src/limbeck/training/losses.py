@@ -2,35 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
-from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm, Term
-from limbeck.errors import RecipeError
+from limbeck.config.schedule import Adaptive, number_at
+from limbeck.config.terms import (
+    AttentionTerm,
+    ExitsTerm,
+    HardTerm,
+    HiddenTerm,
+    LogitsTerm,
+    RelationsTerm,
+    SimilarityTerm,
+    Term,
+)
 from limbeck.objective import (
-    Projection,
-    even_layer_map,
+    attention_distribution_kl,
+    attention_score_mse,
+    attention_scores,
+    contrastive_nce,
+    correctness_weights,
+    decoupled_kd,
+    earth_movers_weights,
+    entropy_weights,
+    gap_temperature,
     hard_cross_entropy,
     hidden_cosine,
     hidden_mse,
+    hidden_normalized_mse,
+    logit_correlation,
     logit_jensen_shannon,
     logit_kl,
     logit_reverse_kl,
+    logit_skewed_kl,
+    logit_skewed_reverse_kl,
+    pooled_cosine,
+    pooled_mse,
+    pooled_normalized_mse,
+    relation_kl,
+    relational_angle,
+    relational_distance,
+    similarity_preserving,
     soft_cross_entropy,
+    standardize_logits,
+    uncertainty_weights,
 )
+from limbeck.teacher.parts import Part
+from limbeck.training.layer_maps import Depths, Matched, map_in_step
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-LogitLoss = Callable[..., "Tensor"]
-DIVERGENCES: dict[str, LogitLoss] = {
+_SMALLEST = 1e-30
+"""Of a probability whose logarithm is taken: masked tokens have exactly 0."""
+Loss = Callable[..., "Tensor"]
+DIVERGENCES: dict[str, Loss] = {
     "kl": logit_kl,
     "cross_entropy": soft_cross_entropy,
     "reverse_kl": logit_reverse_kl,
     "jensen_shannon": logit_jensen_shannon,
 }
-DISTANCES: dict[str, Callable[..., Tensor]] = {"mse": hidden_mse, "cosine": hidden_cosine}
+SKEWED: dict[str, Loss] = {
+    "skewed_kl": logit_skewed_kl,
+    "skewed_reverse_kl": logit_skewed_reverse_kl,
+}
+TOKENWISE: dict[str, Loss] = {
+    "mse": hidden_mse,
+    "cosine": hidden_cosine,
+    "normalized_mse": hidden_normalized_mse,
+}
+POOLED: dict[str, Loss] = {
+    "mse": pooled_mse,
+    "cosine": pooled_cosine,
+    "normalized_mse": pooled_normalized_mse,
+}
+SIMILARITIES: dict[str, Loss] = {
+    "similarity_preserving": similarity_preserving,
+    "distance": relational_distance,
+    "angle": relational_angle,
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What terms must know of both models beside their tensors.
+
+    Attributes:
+        depths: Layers of both.
+        student_heads: Attention heads of the student.
+        teacher_heads: Attention heads of the teacher.
+        first_token: Place of the token that stands for the text: 0, or -1 where padding is left.
+        seed: Of what a term draws.
+    """
+
+    depths: Depths
+    student_heads: int
+    teacher_heads: int
+    first_token: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -38,30 +108,59 @@ class Inputs:
     """All that a term can look at, for one part of a batch.
 
     Attributes:
-        student_logits: [batch, classes].
-        student_hidden: Student layer to hidden states [batch, tokens, hidden], projected to the
-            teacher's width where widths differ.
-        labels: [batch], -100 where unlabelled.
+        student_logits: [batch, classes], or [masked, vocabulary] where words are masked.
+        student_states: The student's own parts (`teacher.parts`).
+        projected: Hidden states at the teacher's width, where they are not the student's own.
+        exit_logits: Student layer to the logits of the exit after it.
+        labels: [batch], -100 where unlabelled; or [masked], the tokens that were hidden.
         attention_mask: [batch, tokens].
-        teacher_logits: [batch, classes], or None where no term needs them.
-        teacher_hidden: Teacher layer to hidden states [batch, tokens, hidden].
+        teacher_logits: As the student's, or None where no term needs them.
+        teacher_states: The teacher's parts.
+        number: Of the step, from 1.
+        share: Of the training that is behind, from 0 to 1.
+        places: [masked], the tokens that were hidden, counted in [batch * tokens]; None where no
+            word is masked.
+        label_share: How many times as much of the step's labels as of its rows this part holds.
     """
 
     student_logits: Tensor
-    student_hidden: Mapping[int, Tensor]
+    student_states: Mapping[Part, Tensor]
+    projected: Mapping[Part, Tensor]
+    exit_logits: Mapping[int, Tensor]
     labels: Tensor
     attention_mask: Tensor
     teacher_logits: Tensor | None
-    teacher_hidden: Mapping[int, Tensor]
+    teacher_states: Mapping[Part, Tensor]
+    number: int
+    share: float
+    places: Tensor | None = None
+    label_share: float = 1.0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How much of a step a part holds: what its means must be weighted by."""
+    """How much of a step a part holds: what its means must be weighted by.
+
+    Attributes:
+        rows: Texts.
+        answered: What has logits: rows, or masked words.
+        labelled: Of these, what has a label.
+        tokens: Real ones.
+        pairs: Of tokens of one row.
+    """
 
     rows: int
+    answered: int
     labelled: int
     tokens: int
+    pairs: int
+
+
+def label_share(part: Counted, whole: Counted) -> float:
+    """How many times as much of a step's labels as of its rows a part holds."""
+    if not whole.labelled or not part.rows:
+        return 0.0
+    return part.labelled / whole.labelled * whole.rows / part.rows
 
 
 def term_name(term: Term) -> str:
@@ -72,115 +171,230 @@ def term_name(term: Term) -> str:
         case LogitsTerm():
             return f"logits_{term.divergence}"
         case HiddenTerm():
-            return f"hidden_{term.distance}"
+            return f"hidden_{term.distance}" + ("_first" if term.tokens == "first" else "")
+        case AttentionTerm():
+            return f"attention_{term.distance}"
+        case RelationsTerm():
+            return "relations_" + "_".join(term.of)
+        case SimilarityTerm():
+            return f"similarity_{term.of}"
+        case ExitsTerm():
+            return "exits"
         case _:
             assert_never(term)
 
 
-def term_value(term: Term, inputs: Inputs) -> Tensor:
+def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
     """The term's unweighted value over one part, a float32 scalar with gradients."""
     match term:
         case HardTerm():
             return hard_cross_entropy(inputs.student_logits, inputs.labels)
         case LogitsTerm():
-            return DIVERGENCES[term.divergence](
-                inputs.student_logits, inputs.teacher_logits, temperature=term.temperature
-            )
-        case HiddenTerm():
-            assert term.layer_map is not None
-            distance = DISTANCES[term.distance]
-            values = [
-                distance(
-                    inputs.student_hidden[student_layer],
-                    inputs.teacher_hidden[teacher_layer],
-                    attention_mask=inputs.attention_mask,
-                )
-                for student_layer, teacher_layer in term.layer_map.items()
-            ]
-            return sum(values[1:], values[0]) / len(values)
+            return logits_value(term, inputs)
+        case ExitsTerm():
+            return _exits(term, inputs)
+        case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
+            return _matched(term, inputs, sides)
         case _:
             assert_never(term)
 
 
+def logits_value(term: LogitsTerm, inputs: Inputs) -> Tensor:
+    """The distance between the logits of both sides."""
+    student, teacher = inputs.student_logits, inputs.teacher_logits
+    assert teacher is not None
+    if not len(student):  # by chance, no word of this part is masked
+        return student.sum()
+    if term.standardize:
+        student, teacher = standardize_logits(student), standardize_logits(teacher)
+    temperature = _temperature(term, student, teacher, inputs.share)
+    weights = _row_weights(term, inputs)
+    match term.divergence:
+        case "decoupled":
+            return decoupled_kd(
+                student,
+                teacher,
+                inputs.labels,
+                temperature=temperature,
+                alpha=term.target,
+                beta=term.others,
+                weights=weights,
+            )
+        case "correlation":
+            return logit_correlation(
+                student, teacher, temperature=temperature, beta=term.by_row, gamma=term.by_class
+            )
+        case "skewed_kl" | "skewed_reverse_kl":
+            return SKEWED[term.divergence](
+                student, teacher, temperature=temperature, skew=term.skew, weights=weights
+            )
+        case _:
+            return DIVERGENCES[term.divergence](
+                student, teacher, temperature=temperature, weights=weights
+            )
+
+
+def _temperature(term: LogitsTerm, student: Tensor, teacher: Tensor, share: float) -> Any:
+    """One number, or one a row."""
+    if isinstance(term.temperature, Adaptive):
+        how = term.temperature
+        return gap_temperature(
+            student, teacher, temperature=how.base, spread=how.spread, focus=how.focus
+        )
+    return number_at(term.temperature, share)
+
+
+def _row_weights(term: LogitsTerm, inputs: Inputs) -> Tensor | None:
+    assert inputs.teacher_logits is not None
+    match term.examples:
+        case "equal":
+            return None
+        case "teacher_entropy":
+            return entropy_weights(inputs.teacher_logits)
+        case "teacher_correctness":
+            return correctness_weights(inputs.teacher_logits, inputs.labels)
+        case "student_entropy":
+            return uncertainty_weights(inputs.student_logits)
+        case _:
+            assert_never(term.examples)
+
+
+def _exits(term: ExitsTerm, inputs: Inputs) -> Tensor:
+    values = []
+    for layer in term.layers or ():
+        logits = inputs.exit_logits[layer]
+        soft = logit_kl(logits, inputs.student_logits.detach(), temperature=term.temperature)
+        # The term is weighted by its share of rows; labels may lie in the parts otherwise.
+        hard = inputs.label_share * hard_cross_entropy(logits, inputs.labels)
+        values.append(term.hard * hard + (1 - term.hard) * soft)
+    return sum(values[1:], values[0]) / len(values)
+
+
+def _matched(term: Matched, inputs: Inputs, sides: Sides) -> Tensor:
+    """The mean over matched layers, or over the cheapest transport between all of them."""
+    import torch
+
+    depths = sides.depths
+    if term.layer_map == "learned":
+        costs = torch.stack(
+            [
+                torch.stack(
+                    [
+                        _between(term, student, teacher, inputs, sides)
+                        for teacher in range(1, depths.teacher + 1)
+                    ]
+                )
+                for student in range(1, depths.student + 1)
+            ]
+        )
+        return (earth_movers_weights(costs.detach()) * costs).sum()
+    layer_map = map_in_step(term, depths, seed=sides.seed, number=inputs.number)
+    values = [_between(term, *pair, inputs, sides) for pair in layer_map.items()]
+    return sum(values[1:], values[0]) / len(values)
+
+
+def _between(term: Matched, student: int, teacher: int, inputs: Inputs, sides: Sides) -> Tensor:
+    """The term between one layer of the student and one of the teacher."""
+    match term:
+        case HiddenTerm():
+            return _hidden(term, student, teacher, inputs, sides)
+        case AttentionTerm():
+            return _attention(term, student, teacher, inputs, sides)
+        case RelationsTerm():
+            values = [
+                relation_kl(
+                    inputs.student_states[Part(what, student)],
+                    inputs.teacher_states[Part(what, teacher)],
+                    attention_mask=inputs.attention_mask,
+                    heads=term.heads or sides.student_heads,
+                )
+                for what in term.of
+            ]
+            return sum(values[1:], values[0])
+        case SimilarityTerm():
+            return _similarity(term, student, teacher, inputs, sides)
+        case _:
+            assert_never(term)
+
+
+def _hidden(term: HiddenTerm, student: int, teacher: int, inputs: Inputs, sides: Sides) -> Tensor:
+    own, other = Part("hidden", student), Part("hidden", teacher)
+    states = inputs.projected.get(own, inputs.student_states[own])
+    wanted = inputs.teacher_states[other]
+    if term.tokens == "first":
+        place = sides.first_token
+        return POOLED[term.distance](states[:, place], wanted[:, place])
+    return TOKENWISE[term.distance](states, wanted, attention_mask=inputs.attention_mask)
+
+
+def _attention(
+    term: AttentionTerm, student: int, teacher: int, inputs: Inputs, sides: Sides
+) -> Tensor:
+    mask, heads = inputs.attention_mask, term.heads
+    if heads == "auto":
+        heads = "each" if sides.student_heads == sides.teacher_heads else "mean"
+    own = _scores(inputs.student_states, student, sides.student_heads)
+    if term.distance == "score_mse":
+        other = _scores(inputs.teacher_states, teacher, sides.teacher_heads)
+        return attention_score_mse(own, other, attention_mask=mask, heads=heads)
+    distribution = inputs.teacher_states[Part("attention", teacher)]
+    return attention_distribution_kl(own, distribution, attention_mask=mask, heads=heads)
+
+
+def _scores(states: Mapping[Part, Tensor], layer: int, heads: int) -> Tensor:
+    """Scores before the softmax; of a distribution its logarithm, which has the same softmax."""
+    distribution = states.get(Part("attention", layer))
+    if distribution is not None:
+        return distribution.float().clamp(min=_SMALLEST).log()
+    queries, keys = (
+        states[Part(what, layer)].float().unflatten(-1, (heads, -1)).transpose(1, 2)
+        for what in ("queries", "keys")
+    )
+    return attention_scores(queries, keys)
+
+
+def _similarity(
+    term: SimilarityTerm, student: int, teacher: int, inputs: Inputs, sides: Sides
+) -> Tensor:
+    own, other = Part("hidden", student), Part("hidden", teacher)
+    contrastive = term.of == "contrastive"
+    states = inputs.student_states[own]
+    if contrastive:
+        states = inputs.projected.get(own, states)
+    rows = _pooled(states, term, inputs, sides)
+    wanted = _pooled(inputs.teacher_states[other], term, inputs, sides)
+    if contrastive:
+        return contrastive_nce(rows, wanted, temperature=term.temperature)
+    return SIMILARITIES[term.of](rows, wanted)
+
+
+def _pooled(states: Tensor, term: SimilarityTerm, inputs: Inputs, sides: Sides) -> Tensor:
+    if term.pooled == "first":
+        return states[:, sides.first_token]
+    real = inputs.attention_mask[..., None]
+    return (states.float() * real).sum(1) / real.sum(1)
+
+
 def share(term: Term, part: Counted, whole: Counted) -> float:
-    """The part's share of the step's mean, so that 2 x 8 rows train like 1 x 16."""
+    """The part's share of the step's mean, so that 2 x 8 rows train like 1 x 16.
+
+    Terms that compare rows with each other see those of their part alone; they and the weights of
+    rows are the exception.
+    """
     match term:
         case HardTerm():
             return part.labelled / whole.labelled if whole.labelled else 0.0
         case LogitsTerm():
+            return part.answered / whole.answered if whole.answered else 0.0
+        case SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
+            return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens
+        case AttentionTerm():
+            if term.distance == "score_mse":
+                return part.pairs / whole.pairs
+            return part.tokens / whole.tokens
+        case RelationsTerm():
             return part.tokens / whole.tokens
         case _:
             assert_never(term)
-
-
-def with_layer_maps(
-    terms: Sequence[Term], student_layers: int, teacher_layers: int
-) -> tuple[Term, ...]:
-    """The terms with every layer map written out and checked.
-
-    Raises:
-        RecipeError: For a layer that a model does not have.
-    """
-    return tuple(
-        _with_layer_map(term, place, student_layers, teacher_layers)
-        for place, term in enumerate(terms)
-    )
-
-
-def _with_layer_map(term: Term, place: int, student_layers: int, teacher_layers: int) -> Term:
-    if not isinstance(term, HiddenTerm):
-        return term
-    layer_map = term.layer_map or even_layer_map(student_layers, teacher_layers)
-    for student_layer, teacher_layer in layer_map.items():
-        for name, layer, most in (
-            ("student", student_layer, student_layers),
-            ("teacher", teacher_layer, teacher_layers),
-        ):
-            if not 0 <= layer <= most:
-                raise RecipeError(
-                    f"objective.terms[{place}].layer_map",
-                    f"student layer {student_layer} is matched to teacher layer {teacher_layer}, "
-                    f"but the {name} has {most} layers (0 is the embedding output, {most} the "
-                    "last)",
-                    f"Use a {name} layer from 0 to {most}, or delete layer_map to spread the "
-                    "layers evenly.",
-                )
-    return term.model_copy(update={"layer_map": layer_map})
-
-
-def needs_teacher(terms: Sequence[Term]) -> bool:
-    """Whether any term looks at the teacher."""
-    return any(not isinstance(term, HardTerm) for term in terms)
-
-
-def student_layers_of(terms: Sequence[Term]) -> tuple[int, ...]:
-    """The student layers whose hidden states the terms need, rising."""
-    maps = [term.layer_map or {} for term in terms if isinstance(term, HiddenTerm)]
-    return tuple(sorted({layer for one in maps for layer in one}))
-
-
-def teacher_layers_of(terms: Sequence[Term]) -> tuple[int, ...]:
-    """The teacher layers whose hidden states the terms need, rising."""
-    maps = [term.layer_map or {} for term in terms if isinstance(term, HiddenTerm)]
-    return tuple(sorted({layer for one in maps for layer in one.values()}))
-
-
-def make_projections(
-    terms: Sequence[Term], student_hidden: int, teacher_hidden: int, *, seed: int
-) -> nn.ModuleDict | None:
-    """A learned projection a matched student layer, or None where widths agree."""
-    import torch
-    from torch import nn
-
-    layers = student_layers_of(terms)
-    if not layers or student_hidden == teacher_hidden:
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    return nn.ModuleDict(
-        {
-            str(layer): Projection(student_hidden, teacher_hidden, generator=generator)
-            for layer in layers
-        }
-    )

@@ -98,7 +98,7 @@ class AdamW:
             low.grad = None
 
     def step(self, rate: float) -> Tensor:
-        """One update, clipped; gradients are dropped.
+        """One update, clipped; gradients are dropped. Without any, nothing moves.
 
         Returns:
             The norm of the whole gradient before clipping, a scalar on the module's device.
@@ -108,6 +108,8 @@ class AdamW:
         updated = [p for group in self._adamw.param_groups for p in group["params"]]
         gradients = [p.grad for p in updated if p.grad is not None]
         gradients += [g for table in self._tables.values() for g in table.gradients()]
+        if not gradients:
+            return torch.zeros(())
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[arg-type]
         scale = ((norm + 1e-6) / self._clip).clamp(min=1.0)
         for group in self._adamw.param_groups:
@@ -135,15 +137,22 @@ class AdamW:
         """The module's whole state in float32, every row up to date."""
         for table in self._tables.values():
             table.settle()
-        return {**self._module.state_dict(), **self._masters}
+        return self._whole()
+
+    def _whole(self) -> dict[str, Tensor]:
+        """The state in float32: masters for what computes in bfloat16, tied weights twice."""
+        state: dict[str, Tensor] = self._module.state_dict(keep_vars=True)  # pyright: ignore[reportAssignmentType]
+        names = {id(value): name for name, value in self._trained.items()}
+        return {
+            name: self._masters.get(names.get(id(value), ""), value)
+            for name, value in state.items()
+        }
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed training needs: weights as they stand, moments, rows' steps."""
         import torch
 
-        tensors = {
-            f"weight.{n}": v for n, v in {**self._module.state_dict(), **self._masters}.items()
-        }
+        tensors = {f"weight.{name}": value for name, value in self._whole().items()}
         for index, slots in self._adamw.state_dict()["state"].items():
             tensors |= {f"adamw.{index}.{slot}": torch.as_tensor(v) for slot, v in slots.items()}
         for name, table in self._tables.items():

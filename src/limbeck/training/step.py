@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limbeck.config.recipe import TrainingConfig
-from limbeck.config.terms import Term
+from limbeck.config.schedule import largest, number_at
+from limbeck.config.terms import LogitsTerm, Term
 from limbeck.data.batches import Batch
+from limbeck.errors import TrainingError
 from limbeck.teacher.ask import ask
-from limbeck.teacher.family import Family
 from limbeck.teacher.load import Checkpoint
+from limbeck.teacher.parts import Part
+from limbeck.training.balance import Balance
 from limbeck.training.choice import Machine
+from limbeck.training.companion import Pupil, Taken
+from limbeck.training.joint import Said, make_joint, sides_of
+from limbeck.training.layer_maps import teacher_parts_in_step
 from limbeck.training.lessons import Lessons
 from limbeck.training.losses import (
     Counted,
     Inputs,
-    make_projections,
+    label_share,
     share,
-    student_layers_of,
-    teacher_layers_of,
     term_name,
     term_value,
 )
@@ -34,15 +39,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
+_TEACHER = "teacher."
+"""What the names of a learning teacher's state begin with."""
+
 
 class Stepper:
     """Model, objective and optimizer, ready to take steps.
 
     Attributes:
-        terms: Those with a weight.
-        joint: Model and projections as one module.
+        terms: Those whose weight is ever above 0.
+        joint: Model, projections and exits as one module.
         optimizer: Of that module.
+        names: Of the terms, in the log; those of a teacher that learns along come last.
         watch: Sees that no step breaks the weights.
+        balance: The terms' weights beside those of the recipe.
         computing_s: Seconds spent in forward passes, backward passes and updates.
     """
 
@@ -55,63 +65,119 @@ class Stepper:
         *,
         config: TrainingConfig,
         machine: Machine,
+        balance: str,
         seed: int,
         accelerator: Accelerator,
     ) -> None:
         self._checkpoint, self._lessons = checkpoint, lessons
         self._machine, self._accelerator = machine, accelerator
         self._accumulate = config.accumulate
-        self.terms = [term for term in terms if term.weight > 0]
-        self._teacher_layers = teacher_layers_of(self.terms)
-        layers = student_layers_of(self.terms)
-        projections = make_projections(
-            self.terms, model.config.hidden_size, lessons.teacher_hidden, seed=seed
-        )
-        self._module: nn.Module = accelerator.prepare(
-            _joint(model, projections, checkpoint.family, layers)
-        )
+        self.terms = [term for term in terms if largest(term.weight) > 0]
+        self._sides = sides_of(model, checkpoint, lessons, seed=seed)
+        joint = make_joint(model, checkpoint.family, self.terms, lessons, self._sides)
+        self._module: nn.Module = accelerator.prepare(joint)
         self.joint: nn.Module = accelerator.unwrap_model(self._module)
         alone = accelerator.num_processes == 1
+        companion = lessons.companion
+        if companion is not None and not alone:
+            raise TrainingError(
+                "training",
+                f"a teacher that learns along is trained by one process, and there are "
+                f"{accelerator.num_processes}",
+                "Start one process, or set knowledge.source to recorded or live.",
+            )
         self.optimizer = AdamW(
             self.joint,
             config,
             # Many processes average gradients in the parameters' own type.
             precision=machine.precision if alone else "float32",
-            by_row=tables_by_row(model) if alone else None,
+            # A teacher that learns along reads the student between its steps.
+            by_row=tables_by_row(model) if alone and companion is None else None,
         )
+        self._peak = config.learning_rate
+        self.names = [term_name(term) for term in self.terms]
+        self.names += companion.names if companion is not None else []
         self.watch = Watch(lessons.ids, late=accelerator.device.type != "cpu")
+        self.balance = Balance(balance, [term_name(term) for term in self.terms])
         self.computing_s = 0.0
 
-    def take(self, rows: np.ndarray, number: int, rate: float) -> dict[str, Tensor]:
+    def take(
+        self, rows: np.ndarray, number: int, rate: float, *, share: float
+    ) -> dict[str, Tensor]:
         """One optimizer step over a batch; the unweighted value of every term.
 
         Args:
             rows: Of the lessons.
-            number: The step's, from 1, for messages.
+            number: The step's, from 1, for messages and what is drawn anew in each step.
             rate: Learning rate.
+            share: Of the training that is behind, from 0 to 1: where schedules stand.
         """
+        pupil, companion = self._pupil(), self._lessons.companion
+        start = time.perf_counter()
+        if companion is not None:
+            companion.before(pupil)
+        self.computing_s += time.perf_counter() - start
         self._module.train()
         processes = self._accelerator.num_processes
         parts = _parts(rows, processes * self._accumulate)
-        whole = self._lessons.count(rows)
+        whole = self._lessons.count(rows, number)
         values: dict[str, Tensor] = {}
         for part in parts[self._accelerator.process_index :: processes]:
-            self._part(part, whole, values, number)
+            self._part(part, whole, values, number, share)
         start = time.perf_counter()
         self.optimizer.step(rate)
+        self.balance.note(values)
+        if companion is not None:
+            parts = [part for part in parts if len(part)]
+            counted = [self._lessons.count(part, number) for part in parts]
+            taken = Taken(parts, counted, whole, number, share, rate / self._peak)
+            values |= companion.learn(pupil, taken, self.watch)
         self.computing_s += time.perf_counter() - start
         return values
 
+    def state(self) -> dict[str, Tensor]:
+        """All that a resumed training needs of the student and of a teacher that learns along."""
+        companion = self._lessons.companion
+        others = companion.state() if companion is not None else {}
+        return self.optimizer.state() | {f"{_TEACHER}{n}": value for n, value in others.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state."""
+        self.optimizer.load(tensors)
+        if self._lessons.companion is not None:
+            theirs = {n: value for n, value in tensors.items() if n.startswith(_TEACHER)}
+            self._lessons.companion.load({n[len(_TEACHER) :]: v for n, v in theirs.items()})
+
+    def _pupil(self) -> Pupil:
+        """The student for a teacher that learns along: asked without dropout."""
+        import torch
+
+        model: PreTrainedModel = self.joint.model  # pyright: ignore[reportAssignmentType]
+        device, low = self._accelerator.device.type, self._machine.precision == "bfloat16"
+
+        def logits(rows: np.ndarray) -> Tensor:
+            model.eval()
+            batch = self._checkpoint.batch(self._lessons.encoded, rows)
+            with torch.autocast(device, torch.bfloat16, enabled=low):
+                return ask(model, batch, self._checkpoint.family).logits.float()
+
+        return Pupil([p for p in model.parameters() if p.requires_grad], logits)
+
     def _part(
-        self, rows: np.ndarray, whole: Counted, values: dict[str, Tensor], number: int
+        self,
+        rows: np.ndarray,
+        whole: Counted,
+        values: dict[str, Tensor],
+        number: int,
+        behind: float,
     ) -> None:
         """Forward and backward of one part, its terms weighted by its share of the step."""
         import torch
 
-        counted = self._lessons.count(rows)
+        counted = self._lessons.count(rows, number)
         # Every process must take part in every backward pass, if only with a share of 0.
         some = rows if len(rows) else np.zeros(1, dtype=np.int64)
-        batch = self._checkpoint.batch(self._lessons.encoded, some)
+        batch = self._lessons.batch(self._checkpoint, some, number)
         device = self._accelerator.device
         if device.type == "cuda":
             batch = batch.pinned()
@@ -119,46 +185,62 @@ class Stepper:
         with torch.autocast(
             device.type, torch.bfloat16, enabled=self._machine.precision == "bfloat16"
         ):
-            logits, hidden = self._module(batch)
+            said = self._module(batch)
         self.computing_s += time.perf_counter() - start
-        inputs = self._inputs(batch, logits, hidden)
+        inputs = replace(
+            self._inputs(batch, said, number, behind), label_share=label_share(counted, whole)
+        )
         start = time.perf_counter()
-        loss = torch.zeros((), device=device)
+        shares: dict[str, Tensor] = {}
+        weighted: dict[str, Tensor] = {}
         for term in self.terms:
-            value = term_value(term, inputs)
-            part = share(term, counted, whole) * value
             name = term_name(term)
-            values[name] = values.get(name, 0) + part.detach()
-            loss = loss + term.weight * part
+            part = share(term, counted, whole) * term_value(term, inputs, self._sides)
+            shares[name] = shares[name] + part if name in shares else part
+            heavy = number_at(term.weight, behind) * part
+            weighted[name] = weighted[name] + heavy if name in weighted else heavy
+        factors = self.balance.factors(number, shares, self.joint)
+        loss = torch.zeros((), device=device)
+        for name, value in weighted.items():
+            values[name] = values.get(name, 0) + shares[name].detach()
+            loss = loss + factors[name] * value
         values["loss"] = values.get("loss", 0) + loss.detach()
         self.watch.see(number, some, loss.detach(), values, inputs)
         # Gradients are averaged over processes, while the shares already sum to one.
-        self._accelerator.backward(loss * self._accelerator.num_processes)
+        if loss.requires_grad:  # in vain where others stood in for every layer that learns
+            self._accelerator.backward(loss * self._accelerator.num_processes)
         self.optimizer.collect()
         self.computing_s += time.perf_counter() - start
 
-    def _inputs(self, batch: Batch, logits: Tensor, hidden: dict[int, Tensor]) -> Inputs:
+    def _inputs(self, batch: Batch, said: Said, number: int, behind: float) -> Inputs:
         """What the terms look at; the teacher's side is on its way to the device."""
-        import torch
-
-        answers, rows = self._lessons.answers, batch.rows
+        assert batch.labels is not None  # from the lessons
+        answers, rows = self._lessons.answers_about(batch), batch.rows
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
         teacher_logits = None
-        teacher_hidden: dict[int, Tensor] = {}
+        teacher_states: dict[Part, Tensor] = {}
         if answers is not None:
-            if any(term.kind == "logits" for term in self.terms):
+            if any(isinstance(term, LogitsTerm) for term in self.terms):
                 teacher_logits = self._moved(answers.logits(rows))
-            teacher_hidden = {
-                layer: self._moved(answers.hidden(layer, rows, width=width, left=left))
-                for layer in self._teacher_layers
+            wanted = teacher_parts_in_step(
+                self.terms, self._sides.depths, seed=self._sides.seed, number=number
+            )
+            teacher_states = {
+                part: self._moved(answers.states(part, rows, width=width, left=left))
+                for part in wanted
             }
         return Inputs(
-            student_logits=logits.float(),
-            student_hidden={layer: state.float() for layer, state in hidden.items()},
-            labels=self._moved(torch.from_numpy(self._lessons.labels[rows])),
+            student_logits=said.logits.float(),
+            student_states={part: state.float() for part, state in said.states.items()},
+            projected={part: state.float() for part, state in said.projected.items()},
+            exit_logits={layer: logits.float() for layer, logits in said.exits.items()},
+            labels=self._moved(batch.labels),
+            places=batch.places,
             attention_mask=self._moved(batch.attention_mask),
             teacher_logits=teacher_logits,
-            teacher_hidden=teacher_hidden,
+            teacher_states=teacher_states,
+            number=number,
+            share=behind,
         )
 
     def _moved(self, tensor: Tensor) -> Tensor:
@@ -167,28 +249,6 @@ class Stepper:
         if device.type == "cuda" and not tensor.is_cuda:
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
-
-
-def _joint(
-    model: PreTrainedModel, projections: nn.ModuleDict | None, family: Family, layers: Sequence[int]
-) -> nn.Module:
-    """Student and projections as one module, so that one wrapper averages all gradients."""
-    from torch import nn
-
-    class Joint(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            self.projections = projections
-
-        def forward(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
-            answer = ask(self.model, batch, family, layers)
-            if self.projections is None:
-                return answer.logits, answer.hidden
-            hidden = {n: self.projections[str(n)](state) for n, state in answer.hidden.items()}
-            return answer.logits, hidden
-
-    return Joint()
 
 
 def _parts(rows: np.ndarray, count: int) -> list[np.ndarray]:

@@ -80,14 +80,20 @@ class Watch:
             sound = seen.inputs.student_logits.isfinite().all(1)
             if seen.inputs.teacher_logits is not None:
                 sound &= seen.inputs.teacher_logits.isfinite().all(1)
-            culprits = seen.rows[~sound.numpy()]
+            broken_places = np.flatnonzero(~sound.numpy())
+            if seen.inputs.places is not None:
+                tokens = seen.inputs.attention_mask.shape[1]
+                broken_places = np.unique(seen.inputs.places.numpy()[broken_places] // tokens)
+            culprits = seen.rows[broken_places]
             named = culprits if len(culprits) else seen.rows
         shown = ", ".join(str(self._ids[int(row)]) for row in named[:_SHOWN])
+        theirs = bool(broken) and broken[0].startswith("teacher_")
+        rate = "knowledge.teacher_learning_rate" if theirs else "training.learning_rate"
         more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         return TrainingError(
             f"training, step {seen.step}",
             f"the term {broken[0] if broken else 'loss'} is NaN or infinite on the rows "
             f"{shown}{more}",
-            "The last good state is in checkpoints/. Lower training.learning_rate, or use "
+            f"The last good state is in checkpoints/. Lower {rate}, or use "
             "training.precision=float32.",
         )

@@ -1,0 +1,143 @@
+"""What comes before a student's last training: pre-training, earlier stages, assistants."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from limbeck.config.schedule import Number, Strict, largest
+from limbeck.config.terms import Term
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def terms_that_say_something(terms: tuple[Term, ...] | None) -> tuple[Term, ...] | None:
+    """The terms, refused where no weight is ever above 0."""
+    if terms is not None and not any(largest(term.weight) > 0 for term in terms):
+        raise ValueError(
+            "the weights sum to 0, so nothing would be learned; give a term a weight above 0"
+        )
+    return terms
+
+
+class Stage(Strict):
+    """A training on the run's own texts before the last one, which `objective` describes."""
+
+    name: str = Field(
+        default="before",
+        pattern=r"^[a-z0-9_-]+$",
+        description="Of the stage, in the log and in checkpoints/.",
+    )
+    terms: tuple[Term, ...] = Field(min_length=1, description="As in `objective.terms`.")
+    epochs: PositiveInt | None = Field(
+        default=None, description="Passes over the texts; `training.epochs` by default."
+    )
+    learning_rate: PositiveFloat | None = Field(
+        default=None, description="`training.learning_rate` by default."
+    )
+    replacing: Number | None = Field(
+        default=None,
+        description="BERT-of-Theseus: probability that a student layer stands in for its teacher "
+        "layers, from 0 to 1; may be a schedule.",
+    )
+    layer_by_layer: bool = Field(
+        default=False,
+        description="One layer after the other learns, the first one first (MobileBERT); the "
+        "epochs are those of all layers together.",
+    )
+
+    @field_validator("terms")
+    @classmethod
+    def _says_something(cls, terms: tuple[Term, ...]) -> Any:
+        return terms_that_say_something(terms)
+
+    @field_validator("replacing")
+    @classmethod
+    def _probability(cls, number: Number | None) -> Number | None:
+        if number is not None and largest(number) > 1:
+            raise ValueError(
+                f"the probability of replacing reaches {largest(number)}; it is from 0 to 1"
+            )
+        return number
+
+
+class PretrainingConfig(Strict):
+    """General distillation on `data.plain`, before the task: masked words, layers, relations."""
+
+    teacher: str | None = Field(
+        default=None,
+        description="A checkpoint with a masked-LM head, or an encoder without a head if no term "
+        "needs one; the run's teacher by default.",
+    )
+    terms: tuple[Term, ...] | None = Field(
+        default=None,
+        description="hard is masked-LM cross-entropy, logits compares the vocabulary at masked "
+        "words; without either, words are not masked. Without terms there is no pre-training.",
+    )
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.15, description="Share of the tokens that are to be guessed."
+    )
+    epochs: PositiveInt = Field(default=1, description="Passes over the plain text.")
+    learning_rate: PositiveFloat = Field(default=5e-4, description="Peak.")
+    layer_by_layer: bool = Field(
+        default=False, description="One layer after the other learns (MobileBERT)."
+    )
+
+    @field_validator("terms")
+    @classmethod
+    def _says_something(cls, terms: tuple[Term, ...] | None) -> Any:
+        return terms_that_say_something(terms)
+
+
+class AssistantConfig(Strict):
+    """A student of the teacher that becomes the teacher of the next one."""
+
+    layers: PositiveInt | Literal["all", "between"] = Field(
+        default="between",
+        description="Its layers: all of its teacher's, or halfway to the student's.",
+    )
+    hidden: PositiveInt | None = Field(default=None, description="Width; its teacher's by default.")
+    heads: PositiveInt | None = Field(default=None, description="Attention heads.")
+    intermediate: PositiveInt | None = Field(default=None, description="Feed-forward neurons.")
+    init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
+        default="teacher", description="Where its weights come from."
+    )
+
+
+class EnsembleConfig(Strict):
+    """More teachers beside the first: their answers are mixed into one."""
+
+    teachers: tuple[str, ...] = Field(
+        default=(), description="Folders or hub names; labels are matched by name."
+    )
+    combine: Literal["mean", "weighted", "confidence"] = Field(
+        default="mean",
+        description="Mix probabilities equally, by `weights`, or row by row by how right (on "
+        "unlabelled rows: how sure) each teacher is.",
+    )
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = Field(
+        default=None, description="Of the first teacher and the others, for weighted."
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _sum(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if weights is not None and sum(weights) <= 0:
+            raise ValueError(
+                f"the weights {list(weights)} sum to nothing; give a teacher a weight above 0"
+            )
+        return weights
+
+
+class AugmentConfig(Strict):
+    """Altered copies of the training texts, which the teacher answers like any other text."""
+
+    copies: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Of each training text; 0 for none."
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.12,
+        description="Share of the words that are dropped, replaced by others of the texts, and "
+        "swapped with the next: that of each of the three.",
+    )

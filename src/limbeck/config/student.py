@@ -1,0 +1,141 @@
+"""The student that a recipe asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from limbeck.config.schedule import Strict
+from limbeck.config.shapes import SHAPES, Architecture
+from limbeck.errors import nearest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+_OWN_KEYS: dict[str, tuple[Architecture, ...]] = {
+    "embedding": ("albert", "mobilebert"),
+    "bottleneck": ("mobilebert",),
+    "feed_forwards": ("mobilebert",),
+    "normalization": ("mobilebert",),
+}
+"""Keys of `student` that say something about some architectures alone."""
+
+
+class StudentConfig(Strict):
+    """The model to make: cut out of the teacher unless it says otherwise."""
+
+    architecture: Architecture = Field(
+        default="same",
+        description="Of the student: its teacher's, or one that transformers loads as such. "
+        "distilbert has no token types and no pooler, albert one set of weights for all its "
+        "layers and factorized embeddings, mobilebert thin layers inside a wide stream.",
+    )
+    shape: str | None = Field(default=None, description="A named shape: " + ", ".join(SHAPES) + ".")
+    layers: PositiveInt | None = Field(
+        default=None,
+        description="Half the teacher's when not given; all of them for mobilebert, whose layers "
+        "are thin instead. For albert: how often the one layer is applied.",
+    )
+    from_layers: tuple[int, ...] | None = Field(
+        default=None,
+        alias="from",
+        description="Teacher layers to take, from 1; evenly spread by default. For albert: the "
+        "layers whose mean is shared; the first by default.",
+    )
+    hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
+    heads: PositiveInt | None = Field(
+        default=None, description="Attention heads; keeps the head size."
+    )
+    intermediate: PositiveInt | None = Field(
+        default=None, description="Feed-forward neurons a layer."
+    )
+    embedding: PositiveInt | None = Field(
+        default=None,
+        description="Width of the word embeddings of albert and mobilebert; 128 when not given, "
+        "or half of hidden where that is less.",
+    )
+    bottleneck: PositiveInt | None = Field(
+        default=None,
+        description="Width inside mobilebert's layers; a quarter of hidden when not given.",
+    )
+    feed_forwards: PositiveInt | None = Field(
+        default=None,
+        description="Feed-forward networks in each of mobilebert's layers; 4 when not given.",
+    )
+    normalization: Literal["no_norm", "layer_norm"] | None = Field(
+        default=None,
+        description="What mobilebert normalizes by; no_norm, a scale and a shift, when not given.",
+    )
+    vocabulary: Literal["full", "trim"] = Field(
+        default="full", description="trim keeps the tokens that the training texts need."
+    )
+    init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
+        default="teacher", description="Where the weights come from."
+    )
+    checkpoint: str | None = Field(
+        default=None, description="A folder or hub name of a student to start from instead."
+    )
+    dropout: Share = Field(
+        default=0.0, description="Of hidden states and attention while training."
+    )
+
+    @field_validator("from_layers", mode="before")
+    @classmethod
+    def _layers_from_text(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            return (value,)
+        if isinstance(value, str):
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if not all(part.isdecimal() for part in parts):
+                raise ValueError(f"{value!r} is no list of layers; write numbers, such as 1,3,5")
+            return tuple(int(part) for part in parts)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes_have_architectures(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "architecture" in values:
+            return values
+        shape = SHAPES.get(str(values.get("shape")))
+        return values if shape is None else {**values, "architecture": shape.architecture}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.shape is not None and self.shape not in SHAPES:
+            raise ValueError(
+                f"there is no shape {self.shape!r}.{nearest(self.shape, SHAPES)} "
+                f"Use one of {', '.join(SHAPES)}"
+            )
+        self._check_architecture()
+        shared = self.architecture == "albert"
+        fitting = shared or self.layers in (None, len(self.from_layers or ()))
+        if self.from_layers is not None and not fitting:
+            raise ValueError(
+                f"layers is {self.layers} but from names {len(self.from_layers)} layers "
+                f"{list(self.from_layers)}; delete one of the two or make them agree"
+            )
+        return self
+
+    def _check_architecture(self) -> None:
+        ours = self.architecture
+        for key, owners in _OWN_KEYS.items():
+            if getattr(self, key) is not None and ours not in owners:
+                raise ValueError(
+                    f"{key} is set, which says something about {' and '.join(owners)} alone, but "
+                    f"architecture is {ours}; delete {key}, or set architecture"
+                )
+        shape = SHAPES[self.shape].architecture if self.shape else "same"
+        if shape not in ("same", ours):
+            raise ValueError(
+                f"the shape {self.shape!r} is one of {shape}, but architecture is {ours}; delete "
+                "one of the two"
+            )
+        if self.checkpoint is not None and ours != "same":
+            raise ValueError(
+                f"architecture is {ours}, but a student from a checkpoint keeps its own; delete "
+                "architecture, or checkpoint"
+            )
+        if self.from_layers is not None and ours == "mobilebert":
+            raise ValueError(
+                "from names layers to take, but mobilebert's are of another kind and are made "
+                "anew; delete from"
+            )

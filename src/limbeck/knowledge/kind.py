@@ -1,0 +1,55 @@
+"""What is recorded of a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from limbeck.teacher.parts import Part, in_words
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is recorded.
+
+    Attributes:
+        parts: What is kept of the teacher's computation besides the logits, rising.
+        precision: Arithmetic of the teacher's pass, float32 or bfloat16.
+        states: How vectors are kept, float16 or int8; distributions are float16 always.
+    """
+
+    parts: tuple[Part, ...] = ()
+    precision: str = "float32"
+    states: str = "float16"
+
+    def in_words(self) -> str:
+        """``logits; hidden states of layers 2, 4 in int8; asked in float32``."""
+        return f"{self.what()}; asked in {self.precision}"
+
+    def what(self) -> str:
+        """``logits; hidden states of layers 2, 4 in int8``."""
+        kept = f"; {in_words(self.parts)} in {self.states}" if self.parts else ""
+        return f"logits{kept}"
+
+    def content(self) -> dict[str, Any]:
+        """As JSON, parts by name."""
+        return {**asdict(self), "parts": [part.name for part in self.parts]}
+
+    @staticmethod
+    def of(content: dict[str, Any]) -> Kind:
+        """What `content` made, from JSON."""
+        parts = tuple(Part.named(name) for name in content["parts"])
+        return Kind(parts, str(content["precision"]), str(content["states"]))
+
+    def int8(self, part: Part) -> bool:
+        """Whether a part is kept as int8: vectors where the kind says so."""
+        return self.states == "int8" and part.what != "attention"
+
+    def columns(self) -> dict[str, Part]:
+        """The shard columns that hold the parts (`columns.py`), each with its part."""
+        found: dict[str, Part] = {}
+        for part in self.parts:
+            found[part.name] = part
+            if self.int8(part):
+                found |= {f"{part.name}_{end}": part for end in ("scale", "error", "cosine")}
+        return found

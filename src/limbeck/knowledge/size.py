@@ -1,0 +1,57 @@
+"""What is kept of the teacher for an objective, and how many bytes that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.config.recipe import KnowledgeConfig
+from limbeck.knowledge.kind import Kind
+from limbeck.teacher.attention import basis, numbers
+from limbeck.teacher.parts import Part
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from limbeck.teacher.load import Checkpoint
+
+_ROW, _LIST, _SCALE, _ERRORS = 28, 8, 4, 8
+"""Bytes of a row's id, hash and length; of its place in a column of lists; of a token's int8 scale;
+of a row's rounding errors."""
+
+
+def kind_for(
+    parts: Iterable[Part], checkpoint: Checkpoint, settings: KnowledgeConfig, *, precision: str
+) -> Kind:
+    """What to keep so that `parts` can be given.
+
+    Args:
+        parts: What the objective's terms look at.
+        checkpoint: The teacher's.
+        settings: The recipe's `knowledge`.
+        precision: Arithmetic of the teacher's pass.
+    """
+    kept = basis(checkpoint.family, parts)
+    vectors = any(part.what != "attention" for part in kept)
+    return Kind(kept, precision, settings.states if vectors else "float16")
+
+
+def knowledge_mb(kind: Kind, config: PreTrainedConfig, classes: int, lengths: np.ndarray) -> float:
+    """Size on disk in MB of what `kind` keeps, before it is recorded.
+
+    Args:
+        kind: What is kept.
+        config: The teacher's.
+        classes: Of its head.
+        lengths: Tokens of each text.
+    """
+    rows, tokens = len(lengths), int(lengths.sum())
+    size = (_ROW + 4 * classes) * rows
+    for part in kind.parts:
+        count = numbers(config, part, lengths)
+        size += (count if kind.int8(part) else 2 * count) + _LIST * rows
+        if kind.int8(part):
+            size += _SCALE * tokens + (_LIST + _ERRORS) * rows
+    return size / 1e6
