@@ -173,3 +173,32 @@ def test_predict_answers_every_format(
     out = tmp_path / "answers.jsonl"
     assert _run("predict", tmp_path / "run", tmp_path / "a.txt", "--output", out) == 0
     assert len(out.read_text().splitlines()) == 3
+
+
+def test_pretrain_makes_a_student_that_a_run_begins_with(
+    random_teacher: Path, teacher: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """A general student that no task can begin with would be days lost."""
+    from transformers import AutoModel
+
+    sentences = [f"the man and his dog on an island by the {w}." for w in ("sea", "rain")] * 300
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text("\n".join(sentences))
+    keep = ["--set", f"knowledge.folder={tmp_path / 'k'}", *FAST]
+    made = tmp_path / "general"
+    status = _run(
+        "pretrain", "--teacher", random_teacher, "--plain", tmp_path / "books", "--student",
+        "layers=2", "--method", "tinybert", "--output", made, *keep,
+    )  # fmt: skip
+    assert status == 0
+    assert AutoModel.from_pretrained(made).config.num_hidden_layers == 2
+    again = ("pretrain", "--teacher", random_teacher, "--plain", tmp_path / "books")
+    assert _run(*again, "--method", "tinybert", "--output", made, *keep) == 2
+    status = _run(
+        "distill", "--teacher", teacher, "--train", files["train"], "--test", files["test"],
+        "--student", f"checkpoint={made}", "--output", tmp_path / "run", *keep,
+        "--set", "evaluation.control=false",
+    )  # fmt: skip
+    assert status == 0
+    notes = read_json(tmp_path / "run" / "report.json")["training"]["student"]["notes"]
+    assert notes == [f"weights from {made}"]

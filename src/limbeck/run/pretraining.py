@@ -161,7 +161,8 @@ def pretrain_to(
     with whole_folder(place) as part, quiet_transformers():
         product.save_pretrained(part)
         plan.student.checkpoint.tokenizer.save_pretrained(part)
-        shutil.copy(work / "log.jsonl", part / "log.jsonl")
+        if (work / "log.jsonl").exists():  # fewer steps than training.log_steps leave none
+            shutil.copy(work / "log.jsonl", part / "log.jsonl")
         write_json(
             part / RECORD,
             {
