@@ -14,12 +14,17 @@ LABELS = torch.empty(4, dtype=torch.int64, device="meta")
 ROWS = torch.empty(4, device="meta")
 
 SOFT = {"temperature": ROWS, "weights": ROWS}
+VALUES = torch.empty(4, 2, device="meta")
+SPANS = torch.empty(4, 5, 2, device="meta")
 CALLS = {
     "attention_distribution_kl": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
     "attention_kl": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
     "attention_score_mse": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
     "attention_scores": ((SCORES, SCORES), {}),
     "balanced_term_weights": ((ROWS,), {"loss_ratios": ROWS, "strength": 0.5}),
+    "binary_cross_entropy": ((LOGITS, LOGITS), {}),
+    "binary_kl": ((LOGITS, LOGITS), {"temperature": 2.0}),
+    "coarse_log_probabilities": ((VECTORS, MASK[:, :2], VALUES), {"tail": True}),
     "confidence_mixture": ((LOGITS[None].expand(2, 4, 3), LABELS), {}),
     "contrastive_nce": ((VECTORS, VECTORS), {"temperature": 0.1}),
     "correctness_weights": ((LOGITS, LABELS), {}),
@@ -30,12 +35,19 @@ CALLS = {
     "hidden_cosine": ((STATES, STATES), {"attention_mask": MASK}),
     "hidden_mse": ((STATES, STATES), {"attention_mask": MASK}),
     "hidden_normalized_mse": ((STATES, STATES), {"attention_mask": MASK}),
+    "in_batch_similarity_kl": ((VECTORS, LOGITS), {"temperature": 0.1}),
+    "listwise_kl": ((STATES[..., 0], STATES[..., 0], MASK), {"temperature": 2.0}),
     "logit_correlation": ((LOGITS, LOGITS), {"temperature": 2.0, "beta": 1.0, "gamma": 1.0}),
     "logit_jensen_shannon": ((LOGITS, LOGITS), SOFT),
     "logit_kl": ((LOGITS, LOGITS), SOFT),
     "logit_reverse_kl": ((LOGITS, LOGITS), SOFT),
     "logit_skewed_kl": ((LOGITS, LOGITS), {**SOFT, "skew": 0.1}),
     "logit_skewed_reverse_kl": ((LOGITS, LOGITS), {**SOFT, "skew": 0.1}),
+    "margin_mse": ((STATES[..., 0], STATES[..., 0], MASK), {}),
+    "matryoshka": (
+        (objective.similarity_preserving, VECTORS, LOGITS),
+        {"sizes": [2, 6], "weights": [1.0, 1.0]},
+    ),
     "pooled_cosine": ((VECTORS, VECTORS), {}),
     "pooled_mse": ((VECTORS, VECTORS), {}),
     "pooled_normalized_mse": ((VECTORS, VECTORS), {}),
@@ -44,13 +56,18 @@ CALLS = {
     "relational_distance": ((VECTORS, VECTORS), {}),
     "similarity_preserving": ((VECTORS, VECTORS), {}),
     "soft_cross_entropy": ((LOGITS, LOGITS), SOFT),
+    "span_cross_entropy": ((SPANS, LABELS, LABELS, MASK), {}),
+    "span_kl": ((SPANS, SPANS, MASK), {"temperature": 2.0}),
     "split_heads": ((STATES, 2), {}),
     "standardize_logits": ((LOGITS,), {}),
+    "target_mse": ((VALUES, VALUES), {}),
+    "top_k_kl": ((VECTORS, MASK[:, :2], VALUES), {"temperature": 2.0, "tail": True}),
     "transport_weights_update": (
         (LOGITS, LOGITS),
         {"student_weights": ROWS, "teacher_weights": LOGITS[0], "temperature": 1.0},
     ),
     "uncertainty_weights": ((LOGITS,), {}),
+    "value_mse": ((VALUES, VALUES), {}),
 }
 
 # Layer maps are of plain numbers. The one that waits says so on its page.

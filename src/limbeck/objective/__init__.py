@@ -13,14 +13,18 @@ from limbeck.objective.correlation import logit_correlation
 from limbeck.objective.decoupled import decoupled_kd
 from limbeck.objective.hard import hard_cross_entropy
 from limbeck.objective.hidden import hidden_cosine, hidden_mse, hidden_normalized_mse
+from limbeck.objective.in_batch import in_batch_similarity_kl
 from limbeck.objective.layer_map import (
     even_layer_map,
     first_layer_map,
     last_layer_map,
     random_layer_map,
 )
+from limbeck.objective.multi_label import binary_cross_entropy, binary_kl
 from limbeck.objective.pooled import pooled_cosine, pooled_mse, pooled_normalized_mse
+from limbeck.objective.prefixes import matryoshka
 from limbeck.objective.projection import Projection
+from limbeck.objective.ranking import listwise_kl, margin_mse
 from limbeck.objective.relations import relation_kl
 from limbeck.objective.similarity import (
     relational_angle,
@@ -34,9 +38,12 @@ from limbeck.objective.soft import (
     logit_reverse_kl,
     soft_cross_entropy,
 )
+from limbeck.objective.span import span_cross_entropy, span_kl
 from limbeck.objective.standardize import standardize_logits
 from limbeck.objective.temperature import gap_temperature
+from limbeck.objective.top_k import coarse_log_probabilities, top_k_kl
 from limbeck.objective.transport import earth_movers_weights, transport_weights_update
+from limbeck.objective.values import target_mse, value_mse
 from limbeck.objective.weighting import (
     confidence_mixture,
     correctness_weights,
@@ -51,6 +58,9 @@ __all__ = [
     "attention_score_mse",
     "attention_scores",
     "balanced_term_weights",
+    "binary_cross_entropy",
+    "binary_kl",
+    "coarse_log_probabilities",
     "confidence_mixture",
     "contrastive_nce",
     "correctness_weights",
@@ -64,13 +74,17 @@ __all__ = [
     "hidden_cosine",
     "hidden_mse",
     "hidden_normalized_mse",
+    "in_batch_similarity_kl",
     "last_layer_map",
+    "listwise_kl",
     "logit_correlation",
     "logit_jensen_shannon",
     "logit_kl",
     "logit_reverse_kl",
     "logit_skewed_kl",
     "logit_skewed_reverse_kl",
+    "margin_mse",
+    "matryoshka",
     "pooled_cosine",
     "pooled_mse",
     "pooled_normalized_mse",
@@ -80,8 +94,13 @@ __all__ = [
     "relational_distance",
     "similarity_preserving",
     "soft_cross_entropy",
+    "span_cross_entropy",
+    "span_kl",
     "split_heads",
     "standardize_logits",
+    "target_mse",
+    "top_k_kl",
     "transport_weights_update",
     "uncertainty_weights",
+    "value_mse",
 ]
