@@ -11,9 +11,9 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "limbeck"
 ORDER = [
-    "errors", "progress", "files", "mapped", "machine", "config", "objective", "data", "tasks",
-    "teacher", "knowledge", "student", "training", "runtime", "evaluation", "export", "run",
-    "pretrain",     "distill", "teach", "compare", "serve", "demo", "cli",
+    "errors", "progress", "files", "mapped", "machine", "config", "objective", "metrics", "data",
+    "tasks", "teacher", "knowledge", "student", "training", "runtime", "evaluation", "export",
+    "run", "pretrain", "distill", "teach", "compare", "serve", "demo", "cli",
 ]  # fmt: skip
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -72,6 +72,7 @@ def _modules_after(code: str) -> set[str]:
         "from limbeck.cli.main import app",
         "from limbeck.serve.predictor import Predictor",
         "from limbeck.runtime.onnx_model import OnnxAnswerer",
+        "import limbeck.metrics",
     ],
 )
 def test_torch_waits_until_it_is_needed(code: str) -> None:

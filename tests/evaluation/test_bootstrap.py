@@ -8,6 +8,15 @@ from scipy import stats
 
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.quality import agreement, calibration_error, probabilities
+from limbeck.metrics import (
+    drawn_pearson,
+    drawn_spearman,
+    macro_f1,
+    mean_of_rows,
+    micro_f1,
+    of_rows,
+    of_sums,
+)
 
 
 def _resamples(**parts: np.ndarray) -> Resamples:
@@ -67,3 +76,75 @@ def test_probabilities_survive_large_logits() -> None:
 def test_agreement_counts_answers_not_scores() -> None:
     """Two models that are wrong alike agree."""
     assert agreement(np.array([[2.0, 1], [0, 1]]), np.array([[9.0, 1], [1, 0]])) == 0.5
+
+
+def _counts(seed: int) -> np.ndarray:
+    """Right, predicted and gold of 300 rows and 3 classes."""
+    generator = np.random.default_rng(seed)
+    gold = generator.random((300, 3)) < [0.5, 0.2, 0.05]
+    given = gold ^ (generator.random((300, 3)) < 0.15)
+    return np.stack([gold & given, given, gold], axis=-1).astype(float)
+
+
+def _pairs(seed: int) -> np.ndarray:
+    """Prediction and target of 300 rows, the target of all seeds alike."""
+    target = np.random.default_rng(0).integers(0, 6, size=300).astype(float)
+    noise = np.random.default_rng(seed).normal(size=300)
+    return np.stack([target + seed * noise, target], axis=1)
+
+
+CASES = [
+    (mean_of_rows, lambda part: part.mean(), lambda seed: _pairs(seed)[:, 0]),
+    (of_sums(micro_f1), lambda part: micro_f1(part.sum(axis=0)), _counts),
+    (of_sums(macro_f1), lambda part: macro_f1(part.sum(axis=0)), _counts),
+    (drawn_pearson, lambda part: stats.pearsonr(*part.T)[0], _pairs),
+    (drawn_spearman, lambda part: stats.spearmanr(*part.T)[0], _pairs),
+]
+
+
+@pytest.mark.parametrize(("statistic", "score", "parts"), CASES)
+def test_any_statistic_is_the_score_of_the_rows_that_were_drawn(statistic, score, parts) -> None:
+    """Every figure and its interval, against rows that are really repeated, pair by pair."""
+    a, b = parts(1), parts(2)
+    resamples = Resamples({"a": a, "b": b}, count=150, confidence=0.9, seed=3, statistic=statistic)
+    generator = np.random.default_rng(3)
+    drawn = np.concatenate([generator.integers(0, 300, size=(n, 300)) for n in (100, 50)])
+    one, other = (np.array([score(side[rows]) for rows in drawn]) for side in (a, b))
+    for found, value, expected in [
+        (resamples.score("a"), score(a), one),
+        (resamples.difference("a", "b"), score(a) - score(b), one - other),
+        (resamples.ratio("b", "a"), score(b) / score(a), other / one),
+    ]:
+        assert found.value == pytest.approx(value)
+        assert [found.low, found.high] == pytest.approx(np.percentile(expected, [5, 95]).tolist())
+
+
+def test_a_score_that_nothing_else_fits_is_computed_from_repeated_rows() -> None:
+    """Slow, and the same: the median of what was drawn."""
+    part = _pairs(1)[:, 0]
+    resamples = Resamples(
+        {"a": part}, count=50, confidence=0.9, seed=3, statistic=of_rows(lambda x: np.median(x))
+    )
+    drawn = np.random.default_rng(3).integers(0, 300, size=(50, 300))
+    expected = np.percentile(np.median(part[drawn], axis=1), [5, 95])
+    assert resamples.score("a").value == np.median(part)
+    assert [resamples.score("a").low, resamples.score("a").high] == pytest.approx(expected.tolist())
+
+
+def test_a_correlations_interval_is_fishers() -> None:
+    """For the correlation of normal values the theory is known."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=2000)
+    pairs = np.stack([x, 0.6 * x + 0.8 * generator.normal(size=2000)], axis=1)
+    found = Resamples(
+        {"a": pairs}, count=2000, confidence=0.95, seed=0, statistic=drawn_pearson
+    ).score("a")
+    low, high = stats.pearsonr(*pairs.T).confidence_interval(0.95)
+    assert found.low == pytest.approx(low, abs=0.005)
+    assert found.high == pytest.approx(high, abs=0.005)
+
+
+def test_refuses_models_of_other_rows() -> None:
+    """A row of one would be paired with another row of the other."""
+    with pytest.raises(ValueError, match=r"rows by model are .*same rows"):
+        _resamples(a=np.ones(3), b=np.ones(4))

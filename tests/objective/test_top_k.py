@@ -227,6 +227,9 @@ def test_gradients_flow_into_the_student_only(logits):
     top_k_kl(student, ids, log_p, temperature=2.0, tail=True).backward()
     assert student.grad.any()
     assert log_p.grad is None
+    own, teacher = coarse_log_probabilities(student, ids, log_p, tail=True)
+    assert own.requires_grad
+    assert not teacher.requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from limbeck.metrics.drawn import Statistic, mean_of_rows
 
 _CHUNK = 100
 
@@ -25,54 +27,80 @@ class Interval:
 
 
 class Resamples:
-    """Mean scores of several models over the same resampled rows.
+    """Scores of several models over the same resampled rows.
 
     Because every model is resampled with the same rows, differences and ratios between models
     are paired: the luck of the rows cancels out.
 
     Args:
-        parts: Model name to its score a row (1.0 right, 0.0 wrong, or any number) [rows].
+        parts: Model name to what it did on each row: a score (1.0 right, 0.0 wrong, or any
+            number) [rows], or what the statistic takes [rows, ...].
         count: Resamples.
         confidence: Level of the intervals, 0 to 1.
         seed: Of the resampling.
+        statistic: What makes a score of parts; the mean, or `of_sums(micro_f1)` of counts,
+            `drawn_spearman` of pairs, and so on.
+
+    Raises:
+        ValueError: If the models' rows differ in number (they would be paired with others).
 
     Reference:
         Efron, Tibshirani. An Introduction to the Bootstrap, 1993, chapter 13 (percentile).
     """
 
     def __init__(
-        self, parts: Mapping[str, np.ndarray], *, count: int, confidence: float, seed: int
+        self,
+        parts: Mapping[str, np.ndarray],
+        *,
+        count: int,
+        confidence: float,
+        seed: int,
+        statistic: Statistic = mean_of_rows,
     ) -> None:
-        generator = np.random.default_rng(seed)
-        names = list(parts)
-        matrix = np.stack([parts[name] for name in names])
-        rows = matrix.shape[1]
+        lengths = {name: len(part) for name, part in parts.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"Resamples: rows by model are {lengths}. All must have the same rows, as they "
+                f"are resampled together. Pass every model's parts of the same test set."
+            )
+        rows = next(iter(lengths.values()))
         self._tails = [50 * (1 - confidence), 100 - 50 * (1 - confidence)]
-        self._point = dict(zip(names, matrix.mean(axis=1), strict=True))
-        means = []
-        for start in range(0, count, _CHUNK):
-            size = min(_CHUNK, count - start)
-            drawn = generator.integers(0, rows, size=(size, rows))
-            means.append(matrix[:, drawn].mean(axis=2))
-        self._means = dict(zip(names, np.concatenate(means, axis=1), strict=True))
+        once = np.ones((rows, 1))
+        self._point = {name: float(statistic(part, once)[0]) for name, part in parts.items()}
+        scores: dict[str, list[np.ndarray]] = {name: [] for name in parts}
+        for drawn in _draws(rows, count, seed):
+            for name, part in parts.items():
+                scores[name].append(statistic(part, drawn))
+        self._scores = {name: np.concatenate(chunks) for name, chunks in scores.items()}
 
     def score(self, name: str) -> Interval:
-        """A model's mean score."""
-        return self._interval(float(self._point[name]), self._means[name])
+        """A model's score."""
+        return self._interval(self._point[name], self._scores[name])
 
     def difference(self, name: str, other: str) -> Interval:
         """Score of `name` minus score of `other`."""
         return self._interval(
-            float(self._point[name] - self._point[other]), self._means[name] - self._means[other]
+            self._point[name] - self._point[other], self._scores[name] - self._scores[other]
         )
 
     def ratio(self, name: str, other: str) -> Interval:
         """Score of `name` over score of `other`; `other` must not score 0."""
         return self._interval(
-            float(self._point[name] / self._point[other]),
-            self._means[name] / np.maximum(self._means[other], 1e-12),
+            self._point[name] / self._point[other],
+            self._scores[name] / np.maximum(self._scores[other], 1e-12),
         )
 
     def _interval(self, value: float, resampled: np.ndarray) -> Interval:
         low, high = np.percentile(resampled, self._tails)
         return Interval(value, float(low), float(high))
+
+
+def _draws(rows: int, count: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each row was drawn [rows, resamples], some resamples at a time."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, count, _CHUNK):
+        size = min(_CHUNK, count - start)
+        drawn = generator.integers(0, rows, size=(size, rows))
+        drawn += rows * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
+        yield np.ascontiguousarray(times.T, dtype=np.float64)
