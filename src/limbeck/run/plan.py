@@ -114,7 +114,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
     material = gather_material(
-        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+        recipe.data,
+        teacher.labels,
+        seed=recipe.seed,
+        datasets=datasets,
+        folder=cache,
+        knowledge=Path(recipe.knowledge.folder),
     )
     _refuse_lessonless(objective, material)
     refuse_unteachable(recipe, objective.terms, material)
