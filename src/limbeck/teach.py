@@ -8,7 +8,7 @@ from pathlib import Path
 from limbeck.config.recipe import TeachRecipe
 from limbeck.config.terms import HardTerm
 from limbeck.data.encode import Encoded, encode
-from limbeck.errors import OutputError
+from limbeck.errors import OutputError, RecipeError
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.files import whole_folder, write_json
 from limbeck.machine import cores_or, threads
@@ -50,6 +50,13 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
             str(output),
             "this folder holds something already",
             "Choose a new folder with --output, or delete this one.",
+        )
+    if recipe.data.augment.copies:
+        raise RecipeError(
+            "data.augment.copies",
+            f"it is {recipe.data.augment.copies}, but altered copies have no labels, and labels "
+            "are all that this training learns from",
+            "Leave it out; set it where the teacher is distilled.",
         )
     base = look_at(recipe.base, role="base encoder")
     work = output.with_name(f".{output.name}.teaching")

@@ -275,6 +275,15 @@ def test_methods_hold_in_python_as_in_files() -> None:
         ),
         ({"stages": [{"terms": [{"kind": "hard", "weight": 0}]}]}, "stages[0].terms", "sum to 0"),
         (
+            {"data": {"augment": {"by": "masked_lm", "copies": 2}}},
+            "data.augment", "one that `limbeck pretrain` makes out of plain text",
+        ),
+        (
+            {"data": {"augment": {"by": "masked_lm", "masked_lm": "y"}}},
+            "data.augment", "copies is 0",
+        ),
+        ({"data": {"augment": {"masked_lm": "y"}}}, "data.augment", "set by to masked_lm"),
+        (
             {"stages": [{"terms": [{"kind": "hard"}], "replacing": 1.5}]},
             "stages[0].replacing", "it is from 0 to 1",
         ),
@@ -348,3 +357,17 @@ def test_every_key_says_what_it_is_for() -> None:
         return found
 
     assert bare(Recipe, "") == []
+
+
+def test_each_way_of_altering_has_its_own_share() -> None:
+    """0.4 of the words dropped leaves no text; 0.12 of them replaced leaves the text."""
+    words = load_recipe(None, values={"teacher": "x"}).data.augment
+    asked = {"teacher": "x", "data.augment.by": "masked_lm", "data.augment.masked_lm": "y"}
+    asked |= {"data.augment.copies": 20}
+    theirs = load_recipe(None, values=asked).data.augment
+    own = load_recipe(None, values=asked | {"data.augment.share": 0.2}).data.augment
+    assert (words.by, words.share) == ("words", 0.12)
+    assert (theirs.by, theirs.share, theirs.candidates) == ("masked_lm", 0.4, 15)
+    assert own.share == 0.2
+    again = type(theirs).model_validate(theirs.model_dump())
+    assert again == theirs

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from limbeck.config.recipe import DataConfig
 from limbeck.data.labels import encode_labels
 from limbeck.data.split import without_leaks
-from limbeck.data.spool import Spool, SpoolWriter
+from limbeck.data.spool import Spool, SpoolWriter, spooled_mb
 from limbeck.data.texts import Texts, gather
 from limbeck.errors import OutputError
 
@@ -158,3 +158,14 @@ def test_memory_does_not_grow_with_the_texts(monkeypatch: pytest.MonkeyPatch) ->
     size = 400 * _MANY
     assert pool.max_memory() < 0.3 * size
     assert python < 0.4 * size
+
+
+def test_a_file_counts_whole_and_once() -> None:
+    """A file stays whole while one of its rows is needed; two splits of it are no two files."""
+    one, two = _spool(["x" * 300_000] * 20), _spool(["y" * 100_000])
+    assert 6.0 < spooled_mb([one]) < 6.1
+    assert spooled_mb([one, one + two]) == spooled_mb([one, two]) == spooled_mb([one + two])
+    taken = one.take(np.array([0, 1]))
+    assert 0.6 < spooled_mb([taken]) < 0.7
+    assert spooled_mb([taken, one]) == spooled_mb([taken]) + spooled_mb([one])
+    assert spooled_mb([]) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,38 @@ def test_bulk_gives_a_text_the_logits_that_it_has_alone(
     expected = np.concatenate([alone.logits([text]) for text in texts])
     for answerer in (OnnxAnswerer(path, bulk=True), from_folder(str(teacher), max_tokens=32)):
         np.testing.assert_allclose(answer_all(answerer, texts), expected, atol=2e-5, rtol=1e-4)
+
+
+def test_layers_that_share_weights_are_all_quantized_once(
+    write_tokenizer: Callable[..., Any], tmp_path: Path
+) -> None:
+    """One layer in int8 and the others in float32 make a file of more than the float32 one."""
+    import torch
+    from transformers import AlbertConfig, AlbertForSequenceClassification
+
+    tokenizer = write_tokenizer(tmp_path / "albert")
+    config = AlbertConfig(
+        vocab_size=len(tokenizer), hidden_size=128, embedding_size=32, num_hidden_layers=3,
+        num_attention_heads=4, intermediate_size=512, max_position_embeddings=64, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AlbertForSequenceClassification(config)
+    model.save_pretrained(tmp_path / "albert")
+    names = ("onnx", "onnx_int8")
+    source = tmp_path / "albert"
+    made = export_variants(
+        source, tmp_path / "out", max_tokens=32, clean=CleanConfig(), names=names
+    )
+    sizes = {variant.name: variant.path.stat().st_size for variant in made}
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    # Scales, biases and the graph itself are the rest; the graph does not grow with the weights.
+    assert sizes["onnx"] < 4.2 * weights + 150_000
+    assert sizes["onnx_int8"] < 1.1 * weights + 150_000
+    reference = from_folder(str(source), max_tokens=32).logits(TEXTS)
+    answers = {variant.name: OnnxAnswerer(variant.path).logits(TEXTS) for variant in made}
+    np.testing.assert_allclose(answers["onnx"], reference, atol=2e-5, rtol=1e-4)
+    np.testing.assert_allclose(answers["onnx_int8"], reference, atol=0.05)
 
 
 def test_a_failing_exporter_leaves_the_others(

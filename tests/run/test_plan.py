@@ -69,3 +69,14 @@ def test_the_plan_says_what_is_kept_and_what_it_takes(
     live = make_plan(recipe(method="hidden", knowledge__source="live"), cache=tmp_path / "tokens")
     assert live.knowledge_mb == 0.0
     assert "in float16; asked again in every step" in "\n".join(describe(live))
+
+
+def test_the_disk_line_counts_the_texts(recipe: Callable[..., Any], tmp_path: Path) -> None:
+    """Unlabelled texts and altered copies lie there too; a disk that is full ends the run."""
+    few, many = (
+        make_plan(recipe(data__augment__copies=copies), cache=tmp_path / "tokens")
+        for copies in (0, 40)
+    )
+    texts = many.material.train.texts.texts
+    assert many.texts_mb > few.texts_mb + sum(len(text) for text in texts[400:]) / 1e6
+    assert f"{many.texts_mb:.1f} MB of texts beside it" in "\n".join(describe(many))

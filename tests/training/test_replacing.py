@@ -12,6 +12,7 @@ from tests.training.conftest import ROWS, Bench, Killed, kill_after
 
 from limbeck.config.schedule import Ramp, number_at
 from limbeck.config.terms import HardTerm
+from limbeck.errors import TrainingError
 from limbeck.teacher.ask import ask, predict_logits
 from limbeck.teacher.family import layer_modules
 from limbeck.training.frozen import only
@@ -194,3 +195,19 @@ def test_rows_are_those_with_a_label(bench: Bench) -> None:
     """The figures above count on it."""
     assert (bench.labels >= 0).sum() == 32
     assert len(bench.labels) == ROWS
+
+
+def test_refuses_several_processes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would replace other layers, and wait for ever for gradients that another never had."""
+    from accelerate import PartialState
+
+    PartialState()
+    monkeypatch.setitem(PartialState._shared_state, "num_processes", 2)
+    model = bench.student()
+    with (
+        pytest.raises(TrainingError, match="are trained by one process, and there are 2"),
+        standing_in(model, bench.teacher, bench.checkpoint.family),
+    ):
+        pass
+    assert all("forward" not in vars(module) for module in model.modules())
+    assert all(parameter.requires_grad for parameter in bench.teacher.parameters())

@@ -106,7 +106,8 @@ METHODS: tuple[Method, ...] = (
         name="tinybert",
         summary="Embeddings, hidden states and attention scores first, then the classes; general "
         "distillation before that where there is plain text.",
-        needs=f"{_STATES}, queries and keys too, {_SAME_TOKENS}",
+        needs=f"{_STATES}, queries and keys too, {_SAME_TOKENS}; for the paper's altered copies a "
+        "masked LM (data.augment: {by: masked_lm, masked_lm: …, copies: 20})",
         cost="three times the disk of hidden, a training in two stages",
         choose_when="the student is far narrower than the teacher",
         settings={

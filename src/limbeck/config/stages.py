@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from limbeck.config.schedule import Number, Strict, largest
 from limbeck.config.terms import Term
@@ -136,8 +136,48 @@ class AugmentConfig(Strict):
     copies: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Of each training text; 0 for none."
     )
+    by: Literal["words", "masked_lm"] = Field(
+        default="words",
+        description="words drops words, replaces them by others of the texts, and swaps "
+        "neighbours. masked_lm replaces words by what a masked language model expects in their "
+        "places (TinyBERT).",
+    )
+    masked_lm: str | None = Field(
+        default=None, description="A checkpoint with a masked-LM head, for masked_lm."
+    )
+    candidates: PositiveInt = Field(
+        default=15, description="masked_lm: words that may stand for another, the likeliest ones."
+    )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.12,
-        description="Share of the words that are dropped, replaced by others of the texts, and "
-        "swapped with the next: that of each of the three.",
+        description="words: share of the words that are dropped, replaced and swapped, that of "
+        "each of the three. masked_lm: share that is replaced, 0.4 by default.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_of_the_way(cls, tree: Any) -> Any:
+        """The default share of masked_lm, which is the paper's."""
+        if isinstance(tree, dict) and tree.get("by") == "masked_lm":
+            return {"share": 0.4, **tree}
+        return tree
+
+    @model_validator(mode="after")
+    def _asks_somebody(self) -> Self:
+        if self.by == "masked_lm" and self.masked_lm is None:
+            raise ValueError(
+                "by is masked_lm, but masked_lm names no model, and a fine-tuned classifier has no "
+                "masked-LM head. Name a checkpoint with one: the encoder that the teacher was "
+                "fine-tuned from, or one that `limbeck pretrain` makes out of plain text"
+            )
+        if self.by == "masked_lm" and not self.copies:
+            raise ValueError(
+                "by is masked_lm, but copies is 0, so nothing would be asked; give a number of "
+                "copies (the paper makes 20)"
+            )
+        if self.by == "words" and self.masked_lm is not None:
+            raise ValueError(
+                f"masked_lm names {self.masked_lm}, but by is words, which asks no model; set by "
+                "to masked_lm"
+            )
+        return self

@@ -1,4 +1,4 @@
-"""Altered copies of texts: words dropped, replaced by others of the texts, swapped.
+"""Altered copies of texts: words dropped, swapped, or replaced by others.
 
 A teacher has memorized the texts that it was trained on; on altered copies of them it has to think
 again, and its answers say more.
@@ -7,7 +7,8 @@ again, and its answers say more.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,66 @@ def _altered(
             waiting = None
     if waiting is not None:
         yield waiting
+
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text begin and end: letters and digits, apostrophes inside."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def replaced_copies(
+    texts: Texts,
+    candidates: Iterable[Sequence[Sequence[str]]],
+    *,
+    copies: int,
+    share: float,
+    seed: int,
+    folder: Path | None = None,
+) -> Texts:
+    """`copies` versions of every text in which words are replaced by candidates; ids as above.
+
+    Each word (`word_spans`) that has candidates is replaced with probability `share`, by any of
+    them with equal probability; all else stays as it was written. Copies that came out as they
+    were, or like another copy of the same text, are left out.
+
+    Args:
+        texts: Any split.
+        candidates: Text by text, in their order: for every word the words that may stand for it.
+        copies: Of each text.
+        share: From 0 to 1.
+        seed: The same seed gives the same copies.
+        folder: On whose disk they are kept while the process needs them.
+
+    Reference:
+        Jiao et al. TinyBERT, 2020, algorithm 1. https://arxiv.org/abs/1909.10351
+        Ours: a word is never replaced by itself, and the candidates are those of the text as it was
+        written, not of a copy in which words before it have been replaced.
+    """
+    writer = SpoolWriter(folder)
+    for identity, text, words in zip(texts.ids, texts.texts, candidates, strict=True):
+        own = random.Random(f"{seed} {identity}")
+        seen = {text}
+        for copy in range(1, copies + 1):
+            changed = _replaced(text, words, share, own)
+            if changed not in seen:
+                seen.add(changed)
+                writer.add(f"{identity}~{copy}", changed)
+    rows = writer.finish()
+    return Texts(texts.name, rows, (), np.full(len(rows), -1, dtype=np.int32))
+
+
+def _replaced(
+    text: str, candidates: Sequence[Sequence[str]], share: float, generator: random.Random
+) -> str:
+    pieces, at = [], 0
+    for (start, end), words in zip(word_spans(text), candidates, strict=True):
+        if words and generator.random() < share:
+            pieces += [text[at:start], generator.choice(words)]
+            at = end
+    return "".join([*pieces, text[at:]])
 
 
 def _word_sample(texts: Texts, seed: int) -> list[str]:

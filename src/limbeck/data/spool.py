@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,7 @@ class _File:
         self._stream = _unnamed(folder)
         weakref.finalize(self, self._stream.close)
         self._where = folder or Path(tempfile.gettempdir())
+        self.size = 0
 
     def append(self, content: pa.Buffer) -> int:
         """Write at the end; where that was."""
@@ -38,6 +39,7 @@ class _File:
                 start = self._stream.seek(0, 2)
                 self._stream.write(content)
                 self._stream.flush()
+                self.size = start + content.size
                 return start
         except OSError as error:
             raise disk_error(error, self._where) or error from error
@@ -120,6 +122,11 @@ class Spool:
                 writer.write(self._batch(number).take(pa.array(places)))
         return writer.finish()
 
+    @property
+    def files(self) -> dict[int, int]:
+        """The bytes of every file that these rows keep on the disk, by the file's identity."""
+        return {id(part.file): part.file.size for part in self._parts}
+
     def __add__(self, other: Spool) -> Spool:
         """The rows of both, one after the other; nothing is copied."""
         return Spool((*self._parts, *other._parts), self._folder)
@@ -167,3 +174,14 @@ class SpoolWriter:
         if self._ids:
             self._flush()
         return Spool(self._parts, self._folder)
+
+
+def spooled_mb(spools: Iterable[Spool]) -> float:
+    """Disk that these rows take together, in MB (10^6 bytes).
+
+    A file is on the disk as a whole while any of its rows is needed, and counts once.
+    """
+    files: dict[int, int] = {}
+    for spool in spools:
+        files |= spool.files
+    return sum(files.values()) / 1e6

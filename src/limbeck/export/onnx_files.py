@@ -153,6 +153,33 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
         output_names=["logits"],
         dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {"logits": {0: "batch"}},
     )
+    if checkpoint.family.shared_layers:
+        _read_shared_weights_directly(path)
+
+
+def _read_shared_weights_directly(path: Path) -> None:
+    """Let every layer of a model with shared layers read its weights themselves.
+
+    The exporter gives them to the first layer and copies of them (Identity) to all others, which
+    the quantizer takes for activations: it quantized one layer of ALBERT's, left the others in
+    float32, and kept each weight twice.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    weights = {weight.name for weight in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    copies: dict[str, str] = {}
+    for node in list(graph.node):  # in their order, so that a copy of a copy is found too
+        source = copies.get(node.input[0], node.input[0]) if node.input else ""
+        if node.op_type == "Identity" and source in weights and node.output[0] not in outputs:
+            copies[node.output[0]] = source
+            graph.node.remove(node)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = copies.get(name, name)
+    onnx.save(model, path)
 
 
 def _fuse(checkpoint: Checkpoint, source: Path, path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
-from limbeck.data.altered import altered_copies
 from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
 from limbeck.data.texts import UNLABELLED, Texts, folded_hashes, gather
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
+from limbeck.run.augmentation import copies_of, masked_lm_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -80,6 +80,7 @@ def gather_material(
     seed: int,
     datasets: Datasets | None = None,
     folder: Path | None = None,
+    knowledge: Path | None = None,
 ) -> Material:
     """Read, check, split and deduplicate everything that a recipe's `data` names.
 
@@ -90,10 +91,12 @@ def gather_material(
         datasets: Splits that are `datasets.Dataset` objects instead of files.
         folder: On whose disk texts are kept while the process needs them, or None for the
             system's folder for temporary files.
+        knowledge: Where what `data.augment.masked_lm` says is recorded, or None to forget it.
 
     Raises:
         DataError: For what cannot be read, or leaves nothing to learn.
-        TeacherError: For labels that the teacher does not know.
+        TeacherError: For labels that the teacher does not know, or a masked language model that
+            is none.
     """
     given = datasets or {}
     sources = {"train": data.train, "validation": data.validation, "test": data.test}
@@ -101,6 +104,7 @@ def gather_material(
         raise RecipeError(
             "data.train", "this is missing", "Name a file: --train train.jsonl (or data.train)."
         )
+    masked_lm = masked_lm_of(data.augment)
     split = {
         name: _read(name, source, data, given, folder)
         for name, source in sources.items()
@@ -139,7 +143,7 @@ def gather_material(
         lesson, validation = _hold_out(lesson, data, seed, where["train"])
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
-    copies = _altered(lesson.texts, data, seed, folder)
+    copies = copies_of(lesson.texts, data, masked_lm, seed=seed, folder=folder, knowledge=knowledge)
     lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder)
     lesson = _with_altered(lesson, copies, held_out, counts)
     if test is not validation:
@@ -218,14 +222,6 @@ def _with_unlabelled(
         f"{repeated} repeated)"
     )
     return _joined(lesson, more)
-
-
-def _altered(texts: Texts, data: DataConfig, seed: int, folder: Path | None) -> Texts | None:
-    """Altered copies of the labelled file's rows, or None if none are wanted."""
-    wanted = data.augment
-    if not wanted.copies:
-        return None
-    return altered_copies(texts, copies=wanted.copies, share=wanted.share, seed=seed, folder=folder)
 
 
 def _with_altered(

@@ -12,6 +12,7 @@ from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.config.stages import Stage
 from limbeck.config.terms import Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
+from limbeck.data.spool import spooled_mb
 from limbeck.errors import RecipeError, TeacherError
 from limbeck.files import free_mb
 from limbeck.knowledge.kind import Kind
@@ -64,6 +65,7 @@ class Plan:
         general: The pre-training on plain text before it all, or None.
         steps: Optimizer steps.
         knowledge_mb: Disk for the teacher's answers on the training texts.
+        texts_mb: Disk that the texts themselves take while the process needs them.
         checkpoint_mb: Disk for checkpoints, student and control.
     """
 
@@ -85,6 +87,7 @@ class Plan:
     general: GeneralPlan | None
     steps: int
     knowledge_mb: float
+    texts_mb: float
     checkpoint_mb: float
 
 
@@ -111,7 +114,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
     material = gather_material(
-        recipe.data, teacher.labels, seed=recipe.seed, datasets=datasets, folder=cache
+        recipe.data,
+        teacher.labels,
+        seed=recipe.seed,
+        datasets=datasets,
+        folder=cache,
+        knowledge=Path(recipe.knowledge.folder),
     )
     _refuse_lessonless(objective, material)
     refuse_unteachable(recipe, objective.terms, material)
@@ -154,6 +162,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
             encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
         ),
         knowledge_mb=need if recorded else 0.0,
+        texts_mb=_texts_mb(material, general),
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
         + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
     )
@@ -197,10 +206,17 @@ def describe(plan: Plan) -> list[str]:
         + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
         f"knowledge {_knowledge_line(plan)}",
         f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
+        f"{plan.texts_mb:.1f} MB of texts beside it while the run lasts, "
         f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
         f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
     ]
     return lines
+
+
+def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
+    texts = [material.train.texts, material.validation.texts, material.test.texts]
+    texts += [general.texts] if general is not None else []
+    return spooled_mb(one.rows for one in texts)
 
 
 def _terms_line(terms: Sequence[Term]) -> str:

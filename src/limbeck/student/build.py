@@ -16,13 +16,13 @@ from limbeck.student.head import model_class
 from limbeck.student.narrow import energy_note, narrow_weights
 from limbeck.student.plan import StudentPlan
 from limbeck.student.post_norm import with_one_name
+from limbeck.student.randomize import randomize
 from limbeck.student.start import Start, seen_in
 from limbeck.teacher.family import family_of
 from limbeck.teacher.load import class_names, load_classifier
 from limbeck.teacher.masked_lm import load_masked_lm
 
 if TYPE_CHECKING:
-    from torch import Generator, nn
     from transformers import PreTrainedModel
 
 
@@ -121,38 +121,3 @@ def _from_checkpoint(plan: StudentPlan, attention: str, seed: int) -> Built:
         names = class_names(plan.config)
         model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
     return Built(model, (f"weights from {plan.checkpoint.path}",))
-
-
-def randomize(model: nn.Module, init: str, generator: Generator) -> None:
-    """New weights in place: matrices by `init`, biases 0, LayerNorms the identity.
-
-    Args:
-        model: Any module.
-        init: ``normal`` (standard deviation 0.02, BERT's), ``xavier`` (uniform, Glorot and
-            Bengio 2010) or ``kaiming`` (normal, fan-in, He et al. 2015).
-        generator: Of the random numbers.
-    """
-    import torch
-    from torch import nn
-
-    matrix = {
-        "normal": lambda weight: nn.init.normal_(weight, std=0.02, generator=generator),
-        "xavier": lambda weight: nn.init.xavier_uniform_(weight, generator=generator),
-        "kaiming": lambda weight: nn.init.kaiming_normal_(
-            weight, nonlinearity="relu", generator=generator
-        ),
-    }[init]
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02, generator=generator)
-                if module.padding_idx is not None:
-                    module.weight[module.padding_idx].zero_()
-            elif isinstance(module, nn.LayerNorm):
-                module.weight.fill_(1.0)
-                if module.bias is not None:
-                    module.bias.zero_()
-            elif isinstance(module, nn.Linear):
-                matrix(module.weight)
-                if module.bias is not None:
-                    module.bias.zero_()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from limbeck.errors import TrainingError
 from limbeck.teacher.family import Family, layer_modules
 from limbeck.training.frozen import without_learning
 
@@ -63,7 +64,12 @@ def standing_in(
 
     Yields:
         What holds the probability, to be set before each step.
+
+    Raises:
+        TrainingError: Under several processes. Each would pass over other layers, and wait in the
+            backward pass for gradients that the others do not have.
     """
+    _refuse_several_processes()
     own, others = layer_modules(student, family), layer_modules(teacher, family)
     replacing = Replacing()
     ends = [round(len(others) * (place + 1) / len(own)) for place in range(len(own))]
@@ -77,3 +83,16 @@ def standing_in(
     finally:
         for layer in own:
             del layer.forward
+
+
+def _refuse_several_processes() -> None:
+    from accelerate import PartialState
+
+    count = PartialState().num_processes
+    if count > 1:
+        raise TrainingError(
+            "training",
+            f"layers that stand in for others (stages, replacing) are trained by one process, and "
+            f"there are {count}",
+            "Start one process, or leave replacing out of the stage.",
+        )

@@ -77,14 +77,7 @@ class Watch:
         broken = [n for n, value in seen.values.items() if not math.isfinite(float(value))]
         named = seen.rows
         if seen.inputs is not None:
-            sound = seen.inputs.student_logits.isfinite().all(1)
-            if seen.inputs.teacher_logits is not None:
-                sound &= seen.inputs.teacher_logits.isfinite().all(1)
-            broken_places = np.flatnonzero(~sound.numpy())
-            if seen.inputs.places is not None:
-                tokens = seen.inputs.attention_mask.shape[1]
-                broken_places = np.unique(seen.inputs.places.numpy()[broken_places] // tokens)
-            culprits = seen.rows[broken_places]
+            culprits = seen.rows[_broken_rows(seen.inputs)]
             named = culprits if len(culprits) else seen.rows
         shown = ", ".join(str(self._ids[int(row)]) for row in named[:_SHOWN])
         theirs = bool(broken) and broken[0].startswith("teacher_")
@@ -97,3 +90,32 @@ class Watch:
             f"The last good state is in checkpoints/. Lower {rate}, or use "
             "training.precision=float32.",
         )
+
+
+def _broken_rows(inputs: Inputs) -> np.ndarray:
+    """The rows of a batch with a NaN or infinity in anything that a term looks at.
+
+    Hidden states overflow where the logits, behind a LayerNorm or a pooler's tanh, still look
+    sound. What stands at padding means nothing, and is not looked at.
+    """
+    import torch
+
+    real = inputs.attention_mask.bool()
+    rows, tokens = real.shape
+    broken = torch.zeros(rows, dtype=torch.bool)
+    for logits in (inputs.student_logits, inputs.teacher_logits):
+        if logits is not None:
+            places = (~logits.isfinite().all(1)).nonzero().flatten()
+            # Where words are masked there is a row of logits a masked word.
+            broken[places if inputs.places is None else inputs.places[places] // tokens] = True
+    for logits in inputs.exit_logits.values():
+        broken |= ~logits.isfinite().all(1)
+    for states in (inputs.student_states, inputs.projected, inputs.teacher_states):
+        for state in states.values():
+            sound = state.isfinite()
+            if state.ndim == 4:  # distributions [rows, heads, tokens, tokens]
+                pairs = real[:, None, :, None] & real[:, None, None, :]
+                broken |= ~(sound | ~pairs).flatten(1).all(1)
+            else:
+                broken |= ~(sound | ~real[:, :, None]).flatten(1).all(1)
+    return broken.nonzero().flatten().numpy()
