@@ -137,7 +137,7 @@ class LimbeckRecord:
             self.teacher = load_teacher(_plan(self.settings, "recorded", rows))
         recipe = _recipe(self.settings, "recorded", rows)
         checkpoint = look_at(recipe.teacher)
-        texts = gather("train", read_rows(str(rows)), str(rows), recipe.data, labels=False)
+        texts = gather("train", read_rows(str(rows)), str(rows), recipe.data, labels=None)
         self.units += 1
         folder = Path(self.settings.work) / f"knowledge-{self.units}"
         start = time.perf_counter()

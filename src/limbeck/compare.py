@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from limbeck.config.recipe import Recipe, TeacherConfig
-from limbeck.data.labels import encode_labels, label_names
 from limbeck.data.read import read_rows
-from limbeck.data.texts import UNLABELLED, Texts, gather
+from limbeck.data.targets import labelled
+from limbeck.data.texts import Texts, gather
 from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
 from limbeck.evaluation.measure import Contender, measure, performance, span
-from limbeck.evaluation.quality import agreement
 from limbeck.evaluation.report import Comparison, Export
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
 from limbeck.machine import cores_or, threads
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
-from limbeck.tasks import classification
-from limbeck.teacher.load import Checkpoint, check_single_label, look_at
+from limbeck.tasks.known import task_of_teacher
+from limbeck.tasks.task import Task, agreement
+from limbeck.teacher.load import Checkpoint, look_at
 
 
 def compare(recipe: Recipe, student: str) -> Comparison:
@@ -38,7 +38,9 @@ def compare(recipe: Recipe, student: str) -> Comparison:
             "answers cannot be compared",
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
-    rows, labels, names = _rows(recipe, teacher)
+    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task_of_teacher(other.config, task.name, where=student)
+    rows, labels, names = _rows(recipe, teacher, task)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
             _served("teacher", teacher, recipe.data.max_tokens),
@@ -48,18 +50,19 @@ def compare(recipe: Recipe, student: str) -> Comparison:
             contenders,
             rows,
             labels,
+            task,
             config=recipe.evaluation,
             max_tokens=recipe.data.max_tokens,
             seed=recipe.seed,
         )
-    shown = [performance(one, measured, labels, names) for one in contenders]
+    shown = [performance(one, measured, labels, names, task) for one in contenders]
     return Comparison(
-        score_name=classification.SCORE_NAME,
+        score_name=task.score_name,
         rows=len(rows),
         teacher=shown[0],
         student=shown[1],
         retention=span(measured.resamples.ratio("student", "teacher")),
-        agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
+        agreement=agreement(task, measured.logits["student"], measured.logits["teacher"]),
         difference=span(measured.resamples.difference("student", "teacher")),
     )
 
@@ -75,22 +78,28 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             str(output), "this folder holds something already", "Choose a new folder."
         )
     model = look_at(recipe.teacher, role="model")
-    rows, labels, _ = _rows(recipe, model)
+    task = task_of_teacher(model.config, recipe.task, where=model.path)
+    rows, labels, _ = _rows(recipe, model, task)
     with threads(cores_or(recipe.training.threads)):
         served = _served("student", model, recipe.data.max_tokens)
         variants = export_variants(
-            model.path, output, max_tokens=recipe.data.max_tokens, clean=recipe.data.clean
+            model.path,
+            output,
+            max_tokens=recipe.data.max_tokens,
+            clean=recipe.data.clean,
+            task=task,
         )
         contenders = [served, *variant_contenders(variants, _counts(model))]
         measured = measure(
             contenders,
             rows,
             labels,
+            task,
             config=recipe.evaluation,
             max_tokens=recipe.data.max_tokens,
             seed=recipe.seed,
         )
-    exports = judge(variants, measured, parameters=served.parameters, config=recipe.export)
+    exports = judge(variants, measured, task, parameters=served.parameters, config=recipe.export)
     speed = measured.speed["student"]
     close_gate(
         output,
@@ -121,18 +130,20 @@ def _counts(checkpoint: Checkpoint) -> Counts:
     return count_parameters(checkpoint.config, checkpoint)
 
 
-def _rows(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Texts, np.ndarray, list[str]]:
-    check_single_label(checkpoint)
+def _rows(
+    recipe: Recipe, checkpoint: Checkpoint, task: Task
+) -> tuple[Texts, np.ndarray, list[str]]:
     source = recipe.data.train
     if source is None:
         raise RecipeError("--test", "this is missing", "Name a file of labelled rows.")
-    rows = gather("test", read_rows(source), source, recipe.data, labels=True)
-    names = label_names(recipe.data.labels, checkpoint.labels)
-    labels = encode_labels(rows, names, source=source)
-    if (labels == UNLABELLED).any():
+    rows = gather("test", read_rows(source), source, recipe.data, labels=task.form(recipe.data))
+    names = task.names(rows, recipe.data, checkpoint.labels, source)
+    labels = task.targets(rows, names, source=source)
+    bare = int((~labelled(labels)).sum())
+    if bare:
         raise DataError(
             source,
-            f"{int((labels == UNLABELLED).sum())} of {len(rows)} rows have no label",
+            f"{bare} of {len(rows)} rows have no label",
             "Every row that is judged needs one; check --label-column.",
         )
     return rows, labels, names

@@ -16,7 +16,7 @@ from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.card import model_card
 from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
 from limbeck.evaluation.page import render_page
-from limbeck.evaluation.quality import agreement, worst_disagreements
+from limbeck.evaluation.quality import worst_disagreements
 from limbeck.evaluation.report import Export, Report, Span
 from limbeck.evaluation.verdict import verdict
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
@@ -33,7 +33,7 @@ from limbeck.run.material import Datasets
 from limbeck.run.plan import Plan, describe, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
-from limbeck.tasks import classification
+from limbeck.tasks.task import agreement
 from limbeck.training.choice import Machine, choose
 from limbeck.training.log import read_log
 
@@ -96,10 +96,11 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         run.export,
         max_tokens=plan.max_tokens,
         clean=recipe.data.clean,
+        task=plan.task,
         title="exporting the student",
     )
     report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
-    _finish(recipe, run, report)
+    _finish(plan, recipe, run, report)
     return report
 
 
@@ -155,12 +156,13 @@ def _evaluate(
         contenders,
         test,
         labels,
+        plan.task,
         config=recipe.evaluation,
         max_tokens=plan.max_tokens,
         seed=recipe.seed,
     )
     parameters = plan.student_counts.parameters
-    exports = judge(variants, measured, parameters=parameters, config=recipe.export)
+    exports = judge(variants, measured, plan.task, parameters=parameters, config=recipe.export)
     return _report(plan, recipe, run, teacher, contenders, measured, exports, arms)
 
 
@@ -224,7 +226,7 @@ def _report(
 
     material, labels = plan.material, plan.material.test.labels
     shown = {
-        contender.name: performance(contender, measured, labels, material.names)
+        contender.name: performance(contender, measured, labels, material.names, plan.task)
         for contender in contenders
         if contender.name in ("teacher", "student", "control", "teacher_int8")
     }
@@ -235,6 +237,7 @@ def _report(
         limbeck_version=__version__,
         machine=describe_machine(),
         recipe=recipe.model_dump(mode="json", by_alias=True),
+        task=plan.task.name,
         data={
             **material.counts,
             "classes": material.names,
@@ -242,14 +245,14 @@ def _report(
             "train_texts_cut": plan.encoded.cut,
             "test_is_validation": material.tested_on_validation,
         },
-        score_name=classification.SCORE_NAME,
+        score_name=plan.task.score_name,
         verdict=[],
         warnings=_warnings(plan, arms, measured),
         teacher=shown["teacher"],
         student=shown["student"],
         arms={name: shown[name] for name in others if name != "teacher"},
         retention=span(resamples.ratio("student", "teacher")),
-        agreement=agreement(measured.logits["student"], measured.logits["teacher"]),
+        agreement=agreement(plan.task, measured.logits["student"], measured.logits["teacher"]),
         differences=_differences(resamples, fastest, others),
         exports=list(exports),
         best_single=fastest,
@@ -274,6 +277,7 @@ def _report(
             measured.logits["teacher"],
             measured.logits["student"],
             material.names,
+            plan.task,
         ),
     )
     return report.model_copy(update={"verdict": verdict(report)})
@@ -329,7 +333,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
     return warnings
 
 
-def _finish(recipe: Recipe, run: RunFolder, report: Report) -> None:
+def _finish(plan: Plan, recipe: Recipe, run: RunFolder, report: Report) -> None:
     """Write gate and reports; report.json last, because it says that the run is finished."""
     close_gate(
         run.export,
@@ -340,7 +344,7 @@ def _finish(recipe: Recipe, run: RunFolder, report: Report) -> None:
     )
     log = read_log(run.log) if run.log.exists() else []
     with whole_file(run.student / "README.md") as part:
-        part.write_text(model_card(report), encoding="utf-8")
+        part.write_text(model_card(report, plan.task), encoding="utf-8")
     with whole_file(run.report_html) as part:
         part.write_text(render_page(report, log), encoding="utf-8")
     write_json(run.report_json, report.model_dump(mode="json"))

@@ -13,8 +13,8 @@ from limbeck.evaluation.bootstrap import Resamples
 from limbeck.files import whole_folder, write_json
 from limbeck.machine import cores_or, threads
 from limbeck.progress import say
-from limbeck.run.material import Datasets, Labelled, Material, gather_material
-from limbeck.tasks import classification
+from limbeck.run.material import Datasets, Labelled, Material, first_row, gather_material
+from limbeck.tasks.known import task_of_rows
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import (
     Checkpoint,
@@ -39,7 +39,7 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
         datasets: Splits as `datasets.Dataset` objects, by name.
 
     Returns:
-        The score (accuracy) on the test rows, or on validation where there is no test.
+        The task's score on the test rows, or on validation where there is no test.
 
     Raises:
         LimbeckError: For anything that the user can mend.
@@ -60,7 +60,10 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
         )
     base = look_at(recipe.base, role="base encoder")
     work = output.with_name(f".{output.name}.teaching")
-    material = gather_material(recipe.data, None, seed=recipe.seed, datasets=datasets, folder=work)
+    task = task_of_rows(first_row(recipe.data, datasets), recipe.data, recipe.task)
+    material = gather_material(
+        recipe.data, None, task=task, seed=recipe.seed, datasets=datasets, folder=work
+    )
     with threads(cores_or(recipe.training.threads)):
         score = _teach(recipe, base, material, output, work)
     shutil.rmtree(work, ignore_errors=True)
@@ -88,6 +91,7 @@ def _teach(
         model = load_classifier(
             base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
         )
+    model.config.problem_type = material.task.problem_type
     train(
         model,
         base,
@@ -98,8 +102,9 @@ def _teach(
             answers=None,
             teacher=None,
             ids=material.train.texts.ids,
+            task=material.task,
         ),
-        Exam(encoded(material.validation), material.validation.labels),
+        Exam(encoded(material.validation), material.validation.labels, material.task),
         config=recipe.training,
         machine=machine,
         seed=recipe.seed,
@@ -108,8 +113,13 @@ def _teach(
         name="fine-tuning the teacher",
     )
     logits = predict_logits(model, base, encoded(material.test))
-    correct = classification.correct(logits, material.test.labels)
-    interval = Resamples({"teacher": correct}, count=2000, confidence=0.95, seed=0).score("teacher")
+    interval = Resamples(
+        {"teacher": material.task.parts(logits, material.test.labels)},
+        count=2000,
+        confidence=0.95,
+        seed=0,
+        statistic=material.task.statistic,
+    ).score("teacher")
     set_class_names(model.config, material.names)
     with whole_folder(output) as part, quiet_transformers():
         model.cpu().save_pretrained(part)
@@ -120,7 +130,7 @@ def _teach(
         )
     where = "validation" if material.tested_on_validation else "test"
     say(
-        f"{output}: {classification.SCORE_NAME} {interval.value:.4f} on {where} "
+        f"{output}: {material.task.score_name} {interval.value:.4f} on {where} "
         f"(interval {interval.low:.4f} to {interval.high:.4f})"
     )
     return interval.value

@@ -20,6 +20,7 @@ SETTINGS = {
     "training.learning_rate": 1e-3,
     "training.batch_rows": 32,
     "training.precision": "float32",
+    "knowledge.precision": "float32",
     "training.attention": "eager",
     "training.threads": 1,
     "training.checkpoint_steps": 5,

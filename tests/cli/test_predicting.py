@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from limbeck.cli.predicting import _write
+from limbeck.tasks.single_label import SINGLE_LABEL
 
 
 class Odd:
     """Answers every text with the class after the last."""
 
+    task = SINGLE_LABEL
     labels = ('a "quote"', "größer\n", "plain")
 
     def stream_probabilities(self, texts: Iterable[str]) -> Iterator[np.ndarray]:

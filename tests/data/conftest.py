@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.raw_labels import ONE_LABEL
 from limbeck.data.texts import Texts, gather
 
 
@@ -19,6 +20,8 @@ def texts_of() -> Callable[..., Texts]:
             {"text": text} | ({} if labels is None else {"label": labels[place]})
             for place, text in enumerate(texts)
         ]
-        return gather(name, rows, "memory", DataConfig(), labels=labels is not None)
+        return gather(
+            name, rows, "memory", DataConfig(), labels=ONE_LABEL if labels is not None else None
+        )
 
     return make

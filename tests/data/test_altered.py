@@ -8,6 +8,7 @@ import pytest
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.altered import altered_copies, replaced_copies, word_spans
+from limbeck.data.raw_labels import ONE_LABEL
 from limbeck.data.texts import Texts, gather
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
@@ -16,7 +17,7 @@ WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "
 def _texts(count: int) -> Texts:
     texts = [" ".join(WORDS[(row + place) % 10] for place in range(10)) for row in range(count)]
     rows = [{"text": text, "label": "1"} for text in texts]
-    return gather("train", rows, "here", DataConfig(), labels=True)
+    return gather("train", rows, "here", DataConfig(), labels=ONE_LABEL)
 
 
 def test_copies_have_ids_of_their_own_and_no_labels() -> None:
@@ -50,7 +51,7 @@ def test_nothing_changed_is_no_copy() -> None:
 
 
 def _one(text: str, words: list[list[str]], **settings: Any) -> list[str]:
-    texts = gather("train", [{"text": text}], "here", DataConfig(), labels=True)
+    texts = gather("train", [{"text": text}], "here", DataConfig(), labels=ONE_LABEL)
     settings = {"copies": 1, "share": 1.0, "seed": 0, **settings}
     return list(replaced_copies(texts, [words], **settings).texts)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.raw_labels import ONE_LABEL
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.texts import gather
 from limbeck.errors import DataError
@@ -190,7 +191,7 @@ def test_refuses_a_missing_file(source: str) -> None:
 
 
 def _gathered(rows: list[dict[str, Any]], **data: Any) -> list[tuple[str, str | None]]:
-    texts = gather("train", rows, "memory", DataConfig(**data), labels=True)
+    texts = gather("train", rows, "memory", DataConfig(**data), labels=ONE_LABEL)
     labels = [texts.written[code] if code >= 0 else None for code in texts.codes]
     return list(zip(texts.texts, labels, strict=True))
 
@@ -269,7 +270,7 @@ def test_chunks_do_not_change_rows(
     for count in (1, 2, 3, 4, 6, 7):
         texts = texts_of([f"t{i}" for i in range(count)], list(range(count)))
         assert list(texts.texts) == [f"t{i}" for i in range(count)]
-        assert sum(len(batch) for batch in texts.text_batches(3)) == count
+        assert sum(len(batch) for batch in texts.item_batches(3)) == count
 
 
 def test_the_fingerprint_changes_with_texts_and_ids_and_not_with_labels(

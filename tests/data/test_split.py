@@ -15,6 +15,7 @@ from limbeck.data.split import stratified_holdout, without_leaks
 from limbeck.data.texts import folded_hashes
 from limbeck.errors import DataError
 from limbeck.run.material import gather_material
+from limbeck.tasks.single_label import SINGLE_LABEL
 
 Make = Callable[..., Any]
 
@@ -131,6 +132,7 @@ def test_material_counts_what_it_dropped(tmp_path: Any) -> None:
             validation_share=0.2,
         ),
         ["0", "1"],
+        task=SINGLE_LABEL,
         seed=0,
     )
     counts = material.counts
@@ -154,6 +156,7 @@ def test_labels_stay_with_their_texts_through_the_whole_split(tmp_path: Any) -> 
     material = gather_material(
         DataConfig(train=_csv(tmp_path / "a.csv", rows), test=_csv(tmp_path / "b.csv", test)),
         ["0", "1", "2"],
+        task=SINGLE_LABEL,
         seed=3,
     )
     for part in (material.train, material.validation, material.test):
@@ -165,7 +168,9 @@ def test_refuses_training_rows_that_all_stand_in_validation(tmp_path: Any) -> No
     """The same file given twice is a slip, and nothing would be left to train on."""
     path = _csv(tmp_path / "a.csv", [("a", "0"), ("b", "1")])
     with pytest.raises(DataError, match="nothing is left to train on"):
-        gather_material(DataConfig(train=path, validation=path), ["0", "1"], seed=0)
+        gather_material(
+            DataConfig(train=path, validation=path), ["0", "1"], task=SINGLE_LABEL, seed=0
+        )
 
 
 def test_refuses_unlabelled_rows_where_rows_are_judged(tmp_path: Any) -> None:
@@ -173,7 +178,7 @@ def test_refuses_unlabelled_rows_where_rows_are_judged(tmp_path: Any) -> None:
     train = _csv(tmp_path / "a.csv", [(f"t{i}", str(i % 2)) for i in range(9)])
     test = _csv(tmp_path / "b.csv", [("x", "0"), ("y", "")])
     with pytest.raises(DataError, match=r"1 of 2 rows have no label, test/2 the first"):
-        gather_material(DataConfig(train=train, test=test), ["0", "1"], seed=0)
+        gather_material(DataConfig(train=train, test=test), ["0", "1"], task=SINGLE_LABEL, seed=0)
 
 
 def test_unlabelled_files_are_numbered_on(tmp_path: Any) -> None:
@@ -185,7 +190,7 @@ def test_unlabelled_files_are_numbered_on(tmp_path: Any) -> None:
     test = _csv(tmp_path / "b.csv", [("x", "0")])
     files = tuple(str(tmp_path / f"{name}.txt") for name in ("one", "two"))
     data = DataConfig(train=train, validation=test, unlabelled=files)
-    texts = gather_material(data, ["0", "1"], seed=0).train.texts
+    texts = gather_material(data, ["0", "1"], task=SINGLE_LABEL, seed=0).train.texts
     unlabelled = [f"unlabelled/{number}" for number in (1, 2, 4, 5)]
     assert list(texts.ids) == [f"train/{number}" for number in range(1, 5)] + unlabelled
     assert list(texts.texts)[4:] == ["one a", "one b", "two a", "two b"]

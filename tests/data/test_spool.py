@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.labels import encode_labels
+from limbeck.data.raw_labels import ONE_LABEL
 from limbeck.data.split import without_leaks
 from limbeck.data.spool import Spool, SpoolWriter, spooled_mb
 from limbeck.data.texts import Texts, gather
@@ -109,7 +110,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_fingerprint_is_that_of_ids_and_then_texts() -> None:
     """Recorded answers are found by it: another one, and a teacher is asked everything again."""
     rows = [{"text": text} for text in ("a", "", "ü b") if text]
-    texts = gather("train", rows, "memory", DataConfig(), labels=False)
+    texts = gather("train", rows, "memory", DataConfig(), labels=None)
     content = b"train/1\x00train/2\x00a\x00" + "ü b".encode() + b"\x00"
     assert texts.fingerprint() == hashlib.blake2b(content, digest_size=16).hexdigest()
 
@@ -118,7 +119,7 @@ def test_columns_are_read_by_row_and_by_slice(monkeypatch: pytest.MonkeyPatch) -
     """The report shows texts of single rows; the wrong one would be a lie about the student."""
     monkeypatch.setattr("limbeck.data.spool._ROWS", 4)
     rows = [{"text": f"t{number}"} for number in range(10)]
-    texts = gather("test", rows, "memory", DataConfig(), labels=False)
+    texts = gather("test", rows, "memory", DataConfig(), labels=None)
     expected = [f"t{number}" for number in range(10)]
     assert [texts.texts[row] for row in (9, 0, 4, -1)] == ["t9", "t0", "t4", "t9"]
     assert texts.texts[3:9] == expected[3:9]
@@ -139,13 +140,13 @@ def _many() -> Iterator[dict[str, Any]]:
 def test_memory_does_not_grow_with_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million texts as one table took 600 MB, most of it while its pieces were joined."""
     monkeypatch.setattr("limbeck.data.spool._ROWS", 1000)
-    held_out = gather("test", [{"text": "a"}], "memory", DataConfig(), labels=False)
+    held_out = gather("test", [{"text": "a"}], "memory", DataConfig(), labels=None)
     usual = pa.default_memory_pool()
     pool = pa.proxy_memory_pool(usual)
     pa.set_memory_pool(pool)
     tracemalloc.start()
     try:
-        texts = gather("train", _many(), "memory", DataConfig(), labels=True)
+        texts = gather("train", _many(), "memory", DataConfig(), labels=ONE_LABEL)
         kept, _ = without_leaks(texts, [held_out])
         some: Texts = kept.take(np.arange(0, _MANY, 2))
         labels = encode_labels(some, ["0", "1", "2"], source="memory")

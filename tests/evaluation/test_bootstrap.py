@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from limbeck.evaluation.bootstrap import Resamples
-from limbeck.evaluation.quality import agreement, calibration_error, probabilities
 from limbeck.metrics import (
     drawn_pearson,
     drawn_spearman,
@@ -17,6 +16,9 @@ from limbeck.metrics import (
     of_rows,
     of_sums,
 )
+from limbeck.tasks.calibration import calibration_error
+from limbeck.tasks.single_label import SINGLE_LABEL
+from limbeck.tasks.task import agreement
 
 
 def _resamples(**parts: np.ndarray) -> Resamples:
@@ -62,7 +64,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 def test_a_calibrated_model_has_no_calibration_error() -> None:
     """80 % sure and right in 80 % of the rows."""
-    sure = np.log(np.array([[0.8, 0.2]] * 100))
+    sure = np.array([[0.8, 0.2]] * 100)
     labels = np.array([0] * 80 + [1] * 20)
     assert calibration_error(sure, labels) == pytest.approx(0.0, abs=1e-9)
     assert calibration_error(sure, np.zeros(100, dtype=int)) == pytest.approx(0.2)
@@ -70,12 +72,13 @@ def test_a_calibrated_model_has_no_calibration_error() -> None:
 
 def test_probabilities_survive_large_logits() -> None:
     """exp(1000) is infinite."""
-    np.testing.assert_allclose(probabilities(np.array([[1000.0, 1000.0]])), [[0.5, 0.5]])
+    np.testing.assert_allclose(SINGLE_LABEL.answers(np.array([[1000.0, 1000.0]])), [[0.5, 0.5]])
 
 
 def test_agreement_counts_answers_not_scores() -> None:
     """Two models that are wrong alike agree."""
-    assert agreement(np.array([[2.0, 1], [0, 1]]), np.array([[9.0, 1], [1, 0]])) == 0.5
+    ours, theirs = np.array([[2.0, 1], [0, 1]]), np.array([[9.0, 1], [1, 0]])
+    assert agreement(SINGLE_LABEL, ours, theirs) == 0.5
 
 
 def _counts(seed: int) -> np.ndarray:

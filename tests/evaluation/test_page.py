@@ -25,8 +25,9 @@ def performance(names=("negative", "positive"), **changed):
     figures = {
         "score": span(0.8887), "latency_ms_p50": 5.41, "latency_ms_p95": 7.13,
         "texts_per_s": 389.0, "size_mb": 69.2, "parameters": 17_300_000,
-        "encoder_parameters": 5_300_000, "runtime": "transformers", "precision": 0.8893,
-        "recall": 0.8881, "f1": 0.8886, "agreement": 0.951, "calibration_error": 0.0314,
+        "encoder_parameters": 5_300_000, "runtime": "transformers",
+        "metrics": {"precision": 0.8893, "recall": 0.8881, "f1": 0.8886}, "agreement": 0.951,
+        "calibration_error": 0.0314,
         "peak_memory_mb": 571.0, "train_seconds": 1204.0,
         "per_class": {
             name: {"precision": 0.871, "recall": 0.862, "f1": 0.5 + place / 400, "support": rows}
@@ -64,6 +65,7 @@ def report(names=("negative", "positive"), **changed):
         "limbeck_version": "0.1.0",
         "machine": {"processor": "a fast one", "cores": 2, "gpu": None},
         "recipe": {"teacher": {"path": "models/big"}, "output": "runs/small", "seed": 17},
+        "task": "single_label",
         "data": {"train_rows": 67349, "test_rows": 872, "classes": list(names)},
         "score_name": "accuracy",
         "verdict": ["The student keeps 98.9% (of 0.899).", "Distillation paid."],

@@ -22,7 +22,7 @@ def _performance(score: float, p50: float, size: float, parameters: int) -> Perf
     return Performance(
         score=_span(score), latency_ms_p50=p50, latency_ms_p95=2 * p50, texts_per_s=1000 / p50,
         size_mb=size, parameters=parameters, encoder_parameters=parameters // 2,
-        runtime="transformers", precision=score, recall=score, f1=score, agreement=0.9,
+        runtime="transformers", metrics={"f1": score}, agreement=0.9,
         calibration_error=0.05, peak_memory_mb=None, train_seconds=None, per_class={},
         confusion=[],
     )  # fmt: skip
@@ -35,7 +35,8 @@ def _report(*, gain: tuple[float, float, float], **changes: Any) -> Report:
         size_mb=10.0, parameters=10, peak_memory_mb=None,
     )  # fmt: skip
     settings: dict[str, Any] = {
-        "limbeck_version": "0", "machine": {}, "recipe": {}, "data": {"test_rows": 1000},
+        "limbeck_version": "0", "machine": {}, "recipe": {},
+        "task": "single_label", "data": {"test_rows": 1000},
         "score_name": "accuracy", "verdict": [], "warnings": [],
         "teacher": _performance(0.90, 10.0, 90.0, 20),
         "student": _performance(0.89, 5.0, 40.0, 10),

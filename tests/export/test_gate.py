@@ -18,6 +18,7 @@ from limbeck.export.onnx_files import Variant, export_variants, remove_unaccepte
 from limbeck.runtime.bulk import answer_all
 from limbeck.runtime.onnx_model import OnnxAnswerer
 from limbeck.runtime.transformers_model import from_folder
+from limbeck.tasks.single_label import SINGLE_LABEL
 
 TEXTS = ["the film was lovely", "a dull story", "his dog was superb by the sea", "rain", "one man"]
 
@@ -25,7 +26,7 @@ TEXTS = ["the film was lovely", "a dull story", "his dog was superb by the sea",
 @pytest.fixture(scope="module")
 def exported(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Variant]:
     folder = tmp_path_factory.mktemp("export")
-    return export_variants(teacher, folder, max_tokens=32, clean=CleanConfig())
+    return export_variants(teacher, folder, max_tokens=32, clean=CleanConfig(), task=SINGLE_LABEL)
 
 
 def test_every_variant_is_made(exported: list[Variant]) -> None:
@@ -95,7 +96,7 @@ def test_layers_that_share_weights_are_all_quantized_once(
     names = ("onnx", "onnx_int8")
     source = tmp_path / "albert"
     made = export_variants(
-        source, tmp_path / "out", max_tokens=32, clean=CleanConfig(), names=names
+        source, tmp_path / "out", max_tokens=32, clean=CleanConfig(), task=SINGLE_LABEL, names=names
     )
     sizes = {variant.name: variant.path.stat().st_size for variant in made}
     weights = sum(parameter.numel() for parameter in model.parameters())
@@ -117,7 +118,7 @@ def test_a_failing_exporter_leaves_the_others(
         raise RuntimeError("no such operator\nand much more")
 
     monkeypatch.setattr("limbeck.export.onnx_files._fuse", fail)
-    made = export_variants(teacher, tmp_path, max_tokens=32, clean=CleanConfig())
+    made = export_variants(teacher, tmp_path, max_tokens=32, clean=CleanConfig(), task=SINGLE_LABEL)
     failures = {variant.name: variant.failure for variant in made}
     assert failures["onnx"] is None
     assert failures["onnx_int8"] is None
@@ -149,7 +150,9 @@ def _judge(flipped: int, speed: Speed, tmp_path: Path, *, nan: bool = False) -> 
     path = tmp_path / "model.onnx"
     path.write_bytes(b"0" * 1000)
     measured = _measured(logits, labels, speed)
-    return judge([Variant("onnx", path)], measured, parameters=10, config=ExportConfig())[0]
+    return judge(
+        [Variant("onnx", path)], measured, SINGLE_LABEL, parameters=10, config=ExportConfig()
+    )[0]
 
 
 FAST = Speed(1.0, 2.0, 1000.0)
@@ -190,7 +193,9 @@ def test_refuses_flips_that_cancel_out(tmp_path: Path) -> None:
     )
     path = tmp_path / "model.onnx"
     path.write_bytes(b"0")
-    export = judge([Variant("onnx", path)], measured, parameters=1, config=ExportConfig())[0]
+    export = judge(
+        [Variant("onnx", path)], measured, SINGLE_LABEL, parameters=1, config=ExportConfig()
+    )[0]
     assert export.score_change == 0.0
     assert not export.accepted
     assert "answers 10 of 100 test rows otherwise" in export.reason

@@ -32,7 +32,7 @@ WRITTEN = [
 
 
 def _texts(written: Sequence[str]) -> Texts:
-    return gather("train", [{"text": t} for t in written], "here", DataConfig(), labels=False)
+    return gather("train", [{"text": t} for t in written], "here", DataConfig(), labels=None)
 
 
 @pytest.fixture(scope="module")

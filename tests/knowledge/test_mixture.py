@@ -10,6 +10,7 @@ import torch
 
 from limbeck.config.stages import EnsembleConfig
 from limbeck.knowledge.mixture import Mixture, Voice
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.teacher.parts import Part
 
 ROWS = np.array([2, 0, 1])
@@ -39,7 +40,7 @@ def _mixture(**config: Any) -> tuple[Mixture, np.ndarray]:
     first, second = _Said(0, [0, 1, 2]), _Said(1, [2, 0, 1])
     voices = [Voice(first, np.arange(3)), Voice(second, np.array([1, 2, 0]))]
     own = np.stack([first.all, second.all[:, [1, 2, 0]]]).astype(np.float64)
-    return Mixture(voices, EnsembleConfig.model_validate(config), LABELS), own
+    return Mixture(voices, EnsembleConfig.model_validate(config), LABELS, SINGLE_LABEL), own
 
 
 def test_the_mean_is_that_of_probabilities_in_the_first_teachers_order() -> None:

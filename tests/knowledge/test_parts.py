@@ -47,7 +47,7 @@ class School:
         self.model: Any = load_classifier(self.checkpoint, attention="sdpa")
         self.folder = folder / "knowledge"
         rows = [{"text": text} for text in texts]
-        self.texts = gather("train", rows, "memory", DataConfig(), labels=False)
+        self.texts = gather("train", rows, "memory", DataConfig(), labels=None)
         self.encoded = encode(
             self.texts, self.checkpoint.backend, max_tokens=32, folder=folder / "tokens"
         )

@@ -47,7 +47,7 @@ class Desk:
         self.checkpoint: Checkpoint = look_at(TeacherConfig(path=str(teacher)))
         self.model: Any = load_classifier(self.checkpoint)
         rows = [json.loads(line) for line in files["train"].read_text().splitlines()][:ROWS]
-        self.texts = gather("train", rows, "memory", DataConfig(), labels=False)
+        self.texts = gather("train", rows, "memory", DataConfig(), labels=None)
         self.folder = folder
         self.encoded = encode(
             self.texts, self.checkpoint.backend, max_tokens=32, folder=folder / "tokens"

@@ -41,7 +41,7 @@ def ask(random_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def make(texts: list[str], *, name: str = "train", kind: Kind | None = None) -> Any:
         asked.clear()
-        rows = gather(name, [{"text": text} for text in texts], "-", DataConfig(), labels=False)
+        rows = gather(name, [{"text": text} for text in texts], "-", DataConfig(), labels=None)
         ids = encode(rows, checkpoint.backend, max_tokens=32, folder=tmp_path / "tokens")
         answers = record(
             model,

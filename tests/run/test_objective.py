@@ -13,6 +13,7 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.run.objective import Objective, plan_objective
 from limbeck.student.plan import plan_student
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.teacher.load import look_at
 from limbeck.teacher.parts import Part
 
@@ -28,7 +29,9 @@ def planned(random_teacher: Path) -> Callable[..., Objective]:
             {"teacher.path": str(random_teacher), "method": method},
         )
         teacher = look_at(TeacherConfig(path=str(random_teacher)))
-        return plan_objective(recipe, plan_student(recipe.student, teacher, 100), teacher)
+        return plan_objective(
+            recipe, plan_student(recipe.student, teacher, 100), teacher, SINGLE_LABEL
+        )
 
     return make
 
@@ -127,9 +130,9 @@ def test_refuses_attention_scores_of_families_that_have_none(
         )
         student = plan_student(recipe.student, teacher, 100)
         if allowed:
-            assert plan_objective(recipe, student, teacher).parts == (
+            assert plan_objective(recipe, student, teacher, SINGLE_LABEL).parts == (
                 Part("attention", 2), Part("attention", 4),
             )  # fmt: skip
             continue
         with pytest.raises(LimbeckError, match="relative positions"):
-            plan_objective(recipe, student, teacher)
+            plan_objective(recipe, student, teacher, SINGLE_LABEL)

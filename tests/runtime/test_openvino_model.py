@@ -16,6 +16,7 @@ from limbeck.export.onnx_files import export_variants
 from limbeck.runtime.bulk import answer_all
 from limbeck.runtime.load import load_export
 from limbeck.runtime.openvino_model import openvino_failure
+from limbeck.tasks.single_label import SINGLE_LABEL
 
 TEXTS = ["the film was lovely", "a dull story", "his dog was superb by the sea", "rain"] * 30
 
@@ -23,7 +24,9 @@ TEXTS = ["the film was lovely", "a dull story", "his dog was superb by the sea",
 @pytest.fixture(scope="module")
 def onnx(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("openvino")
-    made = export_variants(teacher, folder, max_tokens=32, clean=CleanConfig(), names=("onnx",))
+    made = export_variants(
+        teacher, folder, max_tokens=32, clean=CleanConfig(), task=SINGLE_LABEL, names=("onnx",)
+    )
     return made[0].path
 
 

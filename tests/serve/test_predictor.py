@@ -11,13 +11,16 @@ from limbeck.errors import ExportError
 from limbeck.export.onnx_files import export_variants
 from limbeck.files import read_json, write_json
 from limbeck.serve.predictor import Prediction, Predictor
+from limbeck.tasks.single_label import SINGLE_LABEL
 
 
 @pytest.fixture(scope="module")
 def run(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     clean = CleanConfig(html=True, white_space=True)
-    export_variants(teacher, folder / "export", max_tokens=32, clean=clean, names=("onnx",))
+    export_variants(
+        teacher, folder / "export", max_tokens=32, clean=clean, task=SINGLE_LABEL, names=("onnx",)
+    )
     write_json(
         folder / "export" / "gate.json",
         {

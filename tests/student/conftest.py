@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, folder: Path, model: Any, cache: Path) -> None:
         self.checkpoint: Checkpoint = look_at(TeacherConfig(path=str(folder)))
         self.model = model.eval()
-        self.texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=False)
+        self.texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=None)
         self.encoded: Encoded = encode(
             self.texts, self.checkpoint.backend, max_tokens=32, folder=cache
         )

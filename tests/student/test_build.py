@@ -24,7 +24,7 @@ TEXTS = ["the film was lovely", "a dull story of rain and sea", "his dog was sup
 @pytest.fixture
 def encoded(random_teacher: Path, tmp_path: Path):
     checkpoint = look_at(TeacherConfig(path=str(random_teacher)))
-    texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=False)
+    texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=None)
     return checkpoint, texts, encode(texts, checkpoint.backend, max_tokens=32, folder=tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_a_narrow_student_starts_nearer_to_the_teacher_than_chance(teacher: Path
 
     checkpoint = look_at(TeacherConfig(path=str(teacher)))
     rows = [json.loads(line) for line in files["test"].read_text().splitlines()]
-    texts = gather("test", rows, "-", DataConfig(), labels=False)
+    texts = gather("test", rows, "-", DataConfig(), labels=None)
     with tempfile.TemporaryDirectory() as folder:
         ids = encode(texts, checkpoint.backend, max_tokens=32, folder=Path(folder))
     batches = [collate(ids, np.arange(len(ids)), pad_id=checkpoint.pad_id, types=True)]

@@ -82,7 +82,7 @@ def trimmed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Trimme
         bos_token="<s>", eos_token="</s>", cls_token="<s>", sep_token="</s>",
         pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
     )  # fmt: skip
-    texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=False)
+    texts = gather("train", [{"text": t} for t in TEXTS], "-", DataConfig(), labels=None)
     ids = encode(texts, whole.backend_tokenizer, max_tokens=64, folder=tmp_path)
     return whole, trim_vocabulary(whole, [ids]), texts, ids
 
@@ -134,7 +134,7 @@ def test_refuses_a_tokenizer_that_cuts_texts_otherwise(
     whole, small, _, _ = trimmed
     import tempfile
 
-    other = gather("train", [{"text": t} for t in CORPUS], "-", DataConfig(), labels=False)
+    other = gather("train", [{"text": t} for t in CORPUS], "-", DataConfig(), labels=None)
     with tempfile.TemporaryDirectory() as folder:
         ids = encode(other, whole.backend_tokenizer, max_tokens=64, folder=Path(folder))
         with pytest.raises(StudentError, match=r"of 4 texts are tokenized differently"):

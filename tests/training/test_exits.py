@@ -11,11 +11,14 @@ import torch
 from tests.training.conftest import Bench
 
 from limbeck.config.terms import ExitsTerm, HardTerm
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.training.choice import Machine
+from limbeck.training.layer_maps import Depths
 from limbeck.training.log import read_log
-from limbeck.training.losses import Inputs, label_share, term_value
+from limbeck.training.losses import Inputs, Sides, label_share, term_value
 
 EXITS = ExitsTerm(weight=0.5, layers=(1, 2), temperature=3.0, hard=0.25)
+SIDES = Sides(Depths(2, 2), 1, 1, first_token=0, seed=0, task=SINGLE_LABEL)
 
 
 def _inputs(own: torch.Tensor, exits: dict[int, torch.Tensor], labels: torch.Tensor) -> Inputs:
@@ -45,7 +48,7 @@ def test_an_exit_learns_from_the_last_layer_and_the_labels() -> None:
     labels = np.array([0, -100, 2, 1, -100])
     own = torch.tensor(last, requires_grad=True)
     exits = {1: torch.tensor(one, requires_grad=True), 2: torch.tensor(two, requires_grad=True)}
-    value = term_value(EXITS, _inputs(own, exits, torch.tensor(labels)), None)  # pyright: ignore
+    value = term_value(EXITS, _inputs(own, exits, torch.tensor(labels)), SIDES)
     value.backward()
     assert own.grad is None
     expected, known, target = 0.0, labels >= 0, _softmax(last / 3)

@@ -21,6 +21,7 @@ from limbeck.config.terms import (
     Term,
 )
 from limbeck.objective import contrastive_nce, relation_kl, similarity_preserving
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.teacher.parts import Part, hidden_parts
 from limbeck.training.layer_maps import Depths
 from limbeck.training.losses import (
@@ -31,7 +32,9 @@ from limbeck.training.losses import (
     term_value,
 )
 
-SIDES = Sides(Depths(2, 4), student_heads=2, teacher_heads=3, first_token=0, seed=7)
+SIDES = Sides(
+    Depths(2, 4), student_heads=2, teacher_heads=3, first_token=0, seed=7, task=SINGLE_LABEL
+)
 MASK = torch.tensor([[1, 1, 1, 0, 0]] * 4)
 
 
@@ -119,7 +122,7 @@ def test_the_first_token_alone_is_that_of_the_text() -> None:
     own = inputs.student_states[Part("hidden", 1)]
     other = inputs.teacher_states[Part("hidden", 2)]
     assert _value(term, inputs) == pytest.approx(((own - other)[:, 0] ** 2).mean().item())
-    last = Sides(SIDES.depths, 2, 3, first_token=-1, seed=7)
+    last = Sides(SIDES.depths, 2, 3, first_token=-1, seed=7, task=SINGLE_LABEL)
     expected = ((own - other)[:, -1] ** 2).mean().item()
     assert float(term_value(term, inputs, last)) == pytest.approx(expected)
 

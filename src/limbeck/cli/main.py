@@ -28,7 +28,11 @@ Train = Annotated[str | None, typer.Option(help="Training texts: CSV, TSV, JSONL
 Validation = Annotated[str | None, typer.Option(help="Rows that choose the best state.")]
 Test = Annotated[str | None, typer.Option(help="Rows that are only reported.")]
 TextColumn = Annotated[str | None, typer.Option(help="Found by itself if it has a usual name.")]
-LabelColumn = Annotated[str | None, typer.Option(help="Likewise.")]
+PairColumn = Annotated[str | None, typer.Option(help="Second texts, where texts come in pairs.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Found likewise.")]
+Task = Annotated[
+    str | None, typer.Option(help="single_label, multi_label or regression; found by itself.")
+]
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
 ]
@@ -92,7 +96,9 @@ def distill(
     plain: Plain = None,
     student: StudentText = None,
     method: Annotated[str | None, typer.Option(help="See `limbeck methods`.")] = None,
+    task: Task = None,
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     label_column: LabelColumn = None,
     output: Annotated[str | None, typer.Option(help="Folder of the run.")] = None,
     setting: Setting = None,
@@ -114,7 +120,9 @@ def distill(
         "data.unlabelled": unlabelled,
         "data.plain": plain,
         "data.text_column": text_column,
+        "data.pair_column": pair_column,
         "data.label_column": label_column,
+        "task": task,
         "method": method,
         "output": output,
     }
@@ -155,7 +163,9 @@ def teach(
     output: Annotated[str, typer.Option(help="Folder of the new teacher.")],
     validation: Validation = None,
     test: Test = None,
+    task: Task = None,
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     label_column: LabelColumn = None,
     setting: Setting = None,
 ) -> None:
@@ -171,7 +181,9 @@ def teach(
         "output": output,
         "training": {"learning_rate": 5e-5},
     }
-    tree["data"] |= {"text_column": text_column, "label_column": label_column}
+    tree["data"] |= {"text_column": text_column, "pair_column": pair_column}
+    tree["data"] |= {"label_column": label_column}
+    tree["task"] = task or "auto"
     apply_settings(tree, setting or ())
     with shown():
         make(checked(TeachRecipe, tree, "command line"))
@@ -214,6 +226,7 @@ def record(
     train: Annotated[str, typer.Option(help="The texts to ask it about; labels are not needed.")],
     knowledge: Annotated[str, typer.Option(help="Folder of all recorded answers.")] = "knowledge",
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     setting: Setting = None,
 ) -> None:
     """Ask the teacher about texts once and keep its answers, for any number of students."""
@@ -226,6 +239,7 @@ def record(
         "data.train": train,
         "knowledge.folder": knowledge,
         "data.text_column": text_column,
+        "data.pair_column": pair_column,
     }
     with shown():
         place = record_texts(load_recipe(None, setting or (), values))
@@ -238,6 +252,7 @@ def evaluate(
     student: Annotated[str, typer.Option(help="Folder or hub name of the student.")],
     test: Annotated[str, typer.Option(help="Labelled rows.")],
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     label_column: LabelColumn = None,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
     setting: Setting = None,
@@ -252,6 +267,7 @@ def evaluate(
         "teacher.path": teacher,
         "data.train": test,
         "data.text_column": text_column,
+        "data.pair_column": pair_column,
         "data.label_column": label_column,
     }
     with shown():
@@ -270,6 +286,7 @@ def export(
     test: Annotated[str, typer.Option(help="Labelled rows, which the gate measures on.")],
     output: Annotated[Path, typer.Option(help="Folder of the exported files.")],
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     label_column: LabelColumn = None,
     setting: Setting = None,
 ) -> None:
@@ -283,6 +300,7 @@ def export(
         "teacher.path": model,
         "data.train": test,
         "data.text_column": text_column,
+        "data.pair_column": pair_column,
         "data.label_column": label_column,
     }
     with shown():
@@ -296,12 +314,13 @@ def predict(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     texts: Annotated[str, typer.Argument(help="A file of texts (any format), or - for lines.")],
     text_column: TextColumn = None,
+    pair_column: PairColumn = None,
     output: Annotated[Path | None, typer.Option(help="A .jsonl file; else the screen.")] = None,
 ) -> None:
     """Answer texts with the run's fastest accepted export: one JSON line a text."""
     from limbeck.cli.predicting import predict_file
 
-    predict_file(run, texts, text_column, output)
+    predict_file(run, texts, text_column, pair_column, output)
 
 
 @app.command()

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from limbeck.data.read import read_rows
-from limbeck.data.texts import TEXT_COLUMNS
+import numpy as np
+
+from limbeck.config.recipe import DataConfig
+from limbeck.data.columns import TextColumns, text_columns
+from limbeck.data.read import Row, read_rows
+from limbeck.data.texts import Item
 from limbeck.errors import DataError
 from limbeck.files import whole_file
 from limbeck.serve.predictor import Predictor
 
 
-def predict_file(run: Path, texts: str, text_column: str | None, output: Path | None) -> None:
+def predict_file(
+    run: Path, texts: str, text_column: str | None, pair_column: str | None, output: Path | None
+) -> None:
     """Answer every text of a file, in order, to `output` or to standard output."""
     predictor = Predictor(run, bulk=True)
-    rows = _lines_of_stdin() if texts == "-" else _texts_of(texts, text_column)
+    rows = _lines_of_stdin() if texts == "-" else _texts_of(texts, text_column, pair_column)
     if output is None:
         _write(predictor, rows, sys.stdout)
         return
@@ -27,16 +33,38 @@ def predict_file(run: Path, texts: str, text_column: str | None, output: Path | 
     sys.stderr.write(f"Answered by {predictor.runtime}; the answers are in {output}.\n")
 
 
-def _write(predictor: Predictor, rows: Iterator[str], stream: TextIO) -> None:
-    names = [json.dumps(label, ensure_ascii=False) for label in predictor.labels]
-    for probabilities in predictor.stream_probabilities(rows):
-        best = zip(
-            probabilities.argmax(axis=1).tolist(),
-            probabilities.max(axis=1).round(6).tolist(),
-            strict=True,
-        )
-        lines = [f'{{"label": {names[place]}, "probability": {share}}}\n' for place, share in best]
-        stream.write("".join(lines))
+def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
+    to_lines = _LINES[predictor.task.name]
+    for answers in predictor.stream_probabilities(rows):
+        stream.write("".join(to_lines(answers, predictor.labels)))
+
+
+def _class_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
+    names = [json.dumps(label, ensure_ascii=False) for label in labels]
+    best = answers.argmax(axis=1).tolist()
+    shares = answers.max(axis=1).round(6).tolist()
+    for place, share in zip(best, shares, strict=True):
+        yield f'{{"label": {names[place]}, "probability": {share}}}\n'
+
+
+def _set_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
+    for row in answers.round(6):
+        chosen = {labels[place]: float(row[place]) for place in np.flatnonzero(row > 0.5).tolist()}
+        line = {"labels": list(chosen), "probabilities": list(chosen.values())}
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _number_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
+    for number in answers[:, 0].round(6).tolist():
+        yield f'{{"score": {number}}}\n'
+
+
+_LINES: dict[str, Callable[[np.ndarray, Sequence[str]], Iterator[str]]] = {
+    "single_label": _class_lines,
+    "multi_label": _set_lines,
+    "regression": _number_lines,
+}
+"""A task's answers as JSON lines."""
 
 
 def _lines_of_stdin() -> Iterator[str]:
@@ -54,22 +82,24 @@ def _lines_of_stdin() -> Iterator[str]:
         ) from None
 
 
-def _texts_of(source: str, text_column: str | None) -> Iterator[str]:
-    column = text_column
+def _texts_of(source: str, text_column: str | None, pair_column: str | None) -> Iterator[Item]:
+    columns: TextColumns | None = None
+    data = DataConfig(text_column=text_column, pair_column=pair_column)
     for number, row in enumerate(read_rows(source), start=1):
-        if column is None:
-            column = next((name for name in TEXT_COLUMNS if name in row), None)
-        if column is None or column not in row:
-            raise DataError(
-                source,
-                f"no column holds texts; the columns are {', '.join(map(str, row))}",
-                "Name it with --text-column.",
-            )
-        text = row[column]
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(
-                f"{source}, row {number}",
-                f"the text in column {column!r} is {text!r}",
-                "Every row needs a text with a visible character.",
-            )
-        yield text
+        columns = columns or text_columns(row, data, source)
+        texts = [_text(row, columns.text, f"{source}, row {number}")]
+        if columns.pair is None:
+            yield texts[0]
+        else:
+            yield (texts[0], _text(row, columns.pair, f"{source}, row {number}"))
+
+
+def _text(row: Row, column: str, where: str) -> str:
+    text = row.get(column)
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(
+            where,
+            f"the text in column {column!r} is {text!r}",
+            "Every row needs a text with a visible character.",
+        )
+    return text

@@ -24,6 +24,7 @@ from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+TaskName = Literal["auto", "single_label", "multi_label", "regression"]
 
 
 class TeacherConfig(Strict):
@@ -71,7 +72,23 @@ class DataConfig(Strict):
     text_column: str | None = Field(
         default=None, description="Found (text, sentence, …) when not given."
     )
-    label_column: str | None = Field(default=None, description="Found (label, …) when not given.")
+    pair_column: str | None = Field(
+        default=None,
+        description="Second texts, where texts come in pairs; found together with the first "
+        "(text_a and text_b, sentence1 and sentence2, premise and hypothesis, …) when neither is "
+        "given.",
+    )
+    label_column: str | None = Field(
+        default=None, description="Found (label, score, …) when not given."
+    )
+    label_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="multi_label: what joins the labels that are written into one string.",
+    )
+    score_range: tuple[float, float] | None = Field(
+        default=None, description="regression: lowest and highest score; others are refused."
+    )
     labels: tuple[str, ...] | None = Field(
         default=None,
         description="Label names in the order of the integer labels, to check the teacher's.",
@@ -84,6 +101,13 @@ class DataConfig(Strict):
     )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
+
+    @field_validator("score_range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError(f"score_range is {list(value)}; the lowest score comes first")
+        return value
 
     @field_validator("unlabelled", "plain", mode="before")
     @classmethod
@@ -232,6 +256,11 @@ class Recipe(Strict):
     teacher: TeacherConfig
     ensemble: EnsembleConfig = Field(default_factory=lambda: EnsembleConfig())
     data: DataConfig = Field(default_factory=lambda: DataConfig())
+    task: TaskName = Field(
+        default="auto",
+        description="What the model does; auto reads it from the teacher's config: classes (one a "
+        "text), sets of classes, or a number. A text may be a pair of texts in each of them.",
+    )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."
     )
@@ -299,6 +328,12 @@ class TeachRecipe(Strict):
 
     base: TeacherConfig
     data: DataConfig
+    task: TaskName = Field(
+        default="auto",
+        description="What the teacher is to do; auto is regression where the labels stand in a "
+        "column named score, multi_label where they are lists or have a separator, else "
+        "single_label.",
+    )
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(learning_rate=5e-5))
     dropout: Share = Field(
         default=0.1, description="Of hidden states and attention while training."

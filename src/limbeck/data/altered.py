@@ -23,7 +23,7 @@ _KNOWN_WORDS = 200_000
 def altered_copies(
     texts: Texts, *, copies: int, share: float, seed: int, folder: Path | None = None
 ) -> Texts:
-    """`copies` altered versions of every text, without labels; ids are ``train/17~1``, ….
+    """`copies` altered versions of every text or pair, without labels; ids are ``train/17~1``, ….
 
     Each word is dropped with probability `share`, else replaced by a word drawn from the texts with
     probability `share`, else swapped with the one after it with probability `share`. Copies that
@@ -38,14 +38,16 @@ def altered_copies(
     """
     words = _word_sample(texts, seed)
     writer = SpoolWriter(folder)
-    for identity, text in zip(texts.ids, texts.texts, strict=True):
+    for identity, item in zip(texts.ids, texts.items(), strict=True):
         own = random.Random(f"{seed} {identity}")
+        sides = [side.split() for side in ((item,) if isinstance(item, str) else item)]
         for copy in range(1, copies + 1):
-            changed = " ".join(_altered(text.split(), words, share, own))
-            if changed.strip() and changed != " ".join(text.split()):
-                writer.add(f"{identity}~{copy}", changed)
+            changed = [" ".join(_altered(side, words, share, own)) for side in sides]
+            if all(changed) and changed != [" ".join(side) for side in sides]:
+                writer.add(f"{identity}~{copy}", *changed)
     rows = writer.finish()
-    return Texts(texts.name, rows, (), np.full(len(rows), -1, dtype=np.int32))
+    bare = np.full(len(rows), -1, dtype=np.int32)
+    return Texts(texts.name, rows, (), bare, texts.paired)
 
 
 def _altered(

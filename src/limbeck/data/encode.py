@@ -106,7 +106,7 @@ def encoded_rows(
     own = type(tokenizer).from_str(tokenizer.to_str())
     own.no_padding()
     own.enable_truncation(max_tokens)
-    for batch in texts.text_batches(_CHUNK):
+    for batch in texts.item_batches(_CHUNK):
         for encoding in own.encode_batch(batch):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 

@@ -38,7 +38,7 @@ def label_names(declared: Sequence[str] | None, teacher_names: Sequence[str]) ->
         )
     if all(_GENERIC.match(name) for name in names):
         return given
-    folded_given, folded_names = [_fold(n) for n in given], [_fold(n) for n in names]
+    folded_given, folded_names = [folded(n) for n in given], [folded(n) for n in names]
     if folded_given == folded_names:
         return names
     if sorted(folded_given) == sorted(folded_names):
@@ -74,23 +74,23 @@ def encode_labels(
         TeacherError: For a label that the teacher does not know, with the rows and the nearest.
         DataError: For -1 among other labels, which some mean as a class and some as none.
     """
-    by_name = {_fold(name): index for index, name in enumerate(names)}
+    by_name = {folded(name): index for index, name in enumerate(names)}
     if len(by_name) < len(names):
         raise TeacherError(
             "config.json, id2label",
             f"two classes have the same name ({_some(names)})",
             "Give each class its own name in the teacher's config.",
         )
-    bare = () if _fold("-1") in by_name else _NO_LABEL
+    bare = () if folded("-1") in by_name else _NO_LABEL
     if bare:
         _refuse_ambiguous(texts, source)
     distinct = _distinct(texts, bare)
     everywhere = {*distinct, *(value for other in beside for value in _distinct(other, bare))}
     integers = all(_is_integer(value) for value in everywhere)
-    if integers and not all(_fold(value) in by_name for value in everywhere):
+    if integers and not all(folded(value) in by_name for value in everywhere):
         known = {v: _integer(v) for v in distinct if 0 <= _integer(v) < len(names)}
     else:
-        known = {value: by_name[_fold(value)] for value in distinct if _fold(value) in by_name}
+        known = {value: by_name[folded(value)] for value in distinct if folded(value) in by_name}
     unknown = [value for value in distinct if value not in known]
     if unknown:
         raise _unknown(texts, unknown, names, source)
@@ -162,7 +162,7 @@ def _distinct(texts: Texts, bare: Sequence[str]) -> list[str]:
     return [value for value in texts.labels() if value not in bare]
 
 
-def _fold(name: str) -> str:
+def folded(name: str) -> str:
     """The name without case and separators; an integer as itself, so that -1 is not 1."""
     text = str(name).strip()
     if _is_integer(text):

@@ -19,7 +19,7 @@ from limbeck.files import disk_error
 _ROWS = 16_384
 _CHARACTERS = 4 * 2**20
 """A batch ends here too: long texts must not make it large."""
-_SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string())])
+_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("id", "text", "pair")])
 
 
 class _File:
@@ -73,7 +73,7 @@ class _Part:
 
 
 class Spool:
-    """Rows of id and text, in an order that does not change.
+    """Rows of id, text and second text (null without pairs), in an order that does not change.
 
     Args:
         parts: The batches.
@@ -99,7 +99,7 @@ class Spool:
         return last[1]
 
     def batches(self, rows: range | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of a span (all without one), batch by batch: columns id and text."""
+        """The rows of a span (all without one), batch by batch: columns id, text and pair."""
         rows = range(len(self)) if rows is None else rows
         at = rows.start
         while at < rows.stop:
@@ -146,23 +146,29 @@ class SpoolWriter:
         self._parts: list[_Part] = []
         self._ids: list[str] = []
         self._texts: list[str] = []
+        self._pairs: list[str | None] = []
         self._characters = 0
 
-    def add(self, identity: str, text: str) -> None:
-        """One more row."""
+    def add(self, identity: str, text: str, pair: str | None = None) -> None:
+        """One more row; `pair` is its second text."""
         self._ids.append(identity)
         self._texts.append(text)
-        self._characters += len(text)
+        self._pairs.append(pair)
+        self._characters += len(text) + len(pair or "")
         if len(self._ids) >= _ROWS or self._characters >= _CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:
-        columns = [pa.array(values, pa.large_string()) for values in (self._ids, self._texts)]
-        self._ids, self._texts, self._characters = [], [], 0
+        rows = (self._ids, self._texts, self._pairs)
+        columns = [pa.array(values, pa.large_string()) for values in rows]
+        self._ids, self._texts, self._pairs, self._characters = [], [], [], 0
         self.write(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """A batch of rows, as `Spool.batches` gives them."""
+        """A batch of rows, as `Spool.batches` gives them; single texts may lack the column pair."""
+        if "pair" not in batch.schema.names:
+            columns = [*batch.columns, pa.nulls(batch.num_rows, pa.large_string())]
+            batch = pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
         if self._file is None:
             self._file = _File(self._folder)
         content = batch.serialize()

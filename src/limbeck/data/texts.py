@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +15,21 @@ import numpy as np
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.clean import cleaner
+from limbeck.data.columns import TextColumns, find, known, text_columns
+from limbeck.data.raw_labels import LabelForm
 from limbeck.data.read import Row
 from limbeck.data.spool import Spool, SpoolWriter
 from limbeck.errors import DataError
 
-TEXT_COLUMNS = (
-    "text", "sentence", "content", "utterance", "review", "question", "query", "document",
-    "body", "comment", "tweet", "title",
-)  # fmt: skip
-LABEL_COLUMNS = (
-    "label", "labels", "intent", "category", "class", "target", "sentiment", "topic", "gold_label",
-)  # fmt: skip
 UNLABELLED = -100
+Item = str | tuple[str, str]
+"""What a model is asked about: a text, or a pair of texts."""
 _CHUNK = 16_384
+
+
+def characters(item: Item) -> int:
+    """The length of a text, or of both of a pair."""
+    return len(item) if isinstance(item, str) else len(item[0]) + len(item[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +41,14 @@ class Texts:
         rows: Ids (``train/17``: split and record number from 1) and texts.
         written: The distinct labels as they were written.
         codes: int32, a row's place in `written`, -1 where it has no label.
+        paired: Whether each row has a second text.
     """
 
     name: str
     rows: Spool
     written: tuple[str, ...]
     codes: np.ndarray
+    paired: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,11 +60,32 @@ class Texts:
 
     @property
     def texts(self) -> Sequence[str]:
-        """The rows' texts, read when they are asked for: one, a slice, or by iteration."""
+        """The rows' (first) texts, read when asked for: one, a slice, or by iteration."""
         return _Column(self.rows, "text")
 
+    @property
+    def pairs(self) -> Sequence[str]:
+        """The rows' second texts, likewise; only where they are paired."""
+        return _Column(self.rows, "pair")
+
+    def items(self) -> Iterator[Item]:
+        """What a model is asked, row by row."""
+        for batch in self.item_batches():
+            yield from batch
+
+    def item_batches(self, size: int = _CHUNK) -> Iterator[list[Item]]:
+        """The same, at most `size` at a time, so that no split is ever a list as a whole."""
+        for batch in self.rows.batches():
+            for start in range(0, batch.num_rows, size):
+                texts = batch.column("text").slice(start, size).to_pylist()
+                if self.paired:
+                    seconds = batch.column("pair").slice(start, size).to_pylist()
+                    yield list(zip(texts, seconds, strict=True))
+                else:
+                    yield texts
+
     def text_batches(self, size: int = _CHUNK) -> Iterator[list[str]]:
-        """The texts, at most `size` at a time, so that no split is ever a list as a whole."""
+        """The (first) texts alone, likewise."""
         for batch in self.rows.batches():
             for start in range(0, batch.num_rows, size):
                 yield batch.column("text").slice(start, size).to_pylist()
@@ -73,18 +98,19 @@ class Texts:
 
     def take(self, indices: np.ndarray) -> Texts:
         """The rows at `indices`, which rise."""
-        return Texts(self.name, self.rows.take(indices), self.written, self.codes[indices])
+        rows, codes = self.rows.take(indices), self.codes[indices]
+        return Texts(self.name, rows, self.written, codes, self.paired)
 
     def unlabelled_after(self, other: Texts) -> Texts:
         """The rows of `other`, and then these without their labels."""
         bare = np.full(len(self), -1, dtype=np.int32)
         codes = np.concatenate([other.codes, bare])
-        return Texts(other.name, other.rows + self.rows, other.written, codes)
+        return Texts(other.name, other.rows + self.rows, other.written, codes, other.paired)
 
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
-        for column in ("id", "text"):
+        for column in ("id", "text", "pair")[: 3 if self.paired else 2]:
             for batch in self.rows.batches():
                 for value in batch.column(column).to_pylist():
                     digest.update(value.encode("utf-8", "surrogatepass"))
@@ -129,7 +155,7 @@ def gather(
     source: str,
     data: DataConfig,
     *,
-    labels: bool,
+    labels: LabelForm | None,
     folder: Path | None = None,
     before: int = 0,
 ) -> Texts:
@@ -140,7 +166,7 @@ def gather(
         rows: What `read_rows` gives.
         source: The file, for messages.
         data: Column names and cleaning.
-        labels: Whether to read labels at all (unlabelled files are read without).
+        labels: How the task's labels stand in the rows; None reads none (unlabelled files).
         folder: On whose disk the rows are kept while the process needs them, or None for the
             system's folder for temporary files.
         before: Rows that have this split's ids already.
@@ -150,30 +176,24 @@ def gather(
     """
     clean = cleaner(data.clean)
     writer, column = SpoolWriter(folder), _LabelColumn()
-    text_column = label_column = None
+    columns: TextColumns | None = None
+    label_column = None
     first: Row = {}
     for number, row in enumerate(rows, start=1):
-        if number == 1:
-            first = row
-            text_column = _find(row, data.text_column, TEXT_COLUMNS, source, "text")
-        if labels and label_column is None:  # the first JSON objects may have no label
-            label_column = _label_column(row, data)
-        assert text_column is not None
-        text = row.get(text_column)
-        cleaned = clean(text) if isinstance(text, str) else ""
-        if not cleaned.strip():
-            raise DataError(
-                f"{source}, row {number}",
-                f"the text in column {text_column!r} is {text!r}"
-                + (" after cleaning" if isinstance(text, str) and text.strip() else ""),
-                "Delete the row or fill in its text; a text has at least one visible character.",
-            )
-        _refuse_half_characters(cleaned, f"{source}, row {number}")
-        writer.add(f"{name}/{before + number}", cleaned)
-        column.add(_raw_label(row, label_column, source, number))
-    if labels and data.label_column is not None and label_column is None:
-        _find(first, data.label_column, LABEL_COLUMNS, source, "label")
-    return Texts(name, writer.finish(), *column.finish())
+        where = f"{source}, row {number}"
+        if columns is None:
+            first, columns = row, text_columns(row, data, source)
+        if labels is not None and label_column is None:  # the first objects may have no label
+            label_column = _label_column(row, data, labels)
+        text = _text(row, columns.text, clean, where)
+        pair = None if columns.pair is None else _text(row, columns.pair, clean, where)
+        writer.add(f"{name}/{before + number}", text, pair)
+        cell = row.get(label_column) if label_column is not None else None
+        column.add(None if labels is None else labels.read(cell, where))
+    if labels is not None and data.label_column is not None and label_column is None:
+        find(first, data.label_column, labels.columns, source, "label")
+    paired = columns is not None and columns.pair is not None
+    return Texts(name, writer.finish(), *column.finish(), paired)
 
 
 class _LabelColumn:
@@ -191,33 +211,24 @@ class _LabelColumn:
         return tuple(self._places), np.frombuffer(self._codes, dtype=np.int32)
 
 
-def _find(row: Row, given: str | None, known: tuple[str, ...], source: str, what: str) -> str:
-    columns = list(row)
-    if given is not None:
-        if given in row:
-            return given
+def _text(row: Row, column: str, clean: Callable[[str], str], where: str) -> str:
+    text = row.get(column)
+    cleaned = clean(text) if isinstance(text, str) else ""
+    if not cleaned.strip():
         raise DataError(
-            source,
-            f"there is no column {given!r}; the columns are {', '.join(columns)}",
-            f"Set data.{what}_column to one of them.",
+            where,
+            f"the text in column {column!r} is {text!r}"
+            + (" after cleaning" if isinstance(text, str) and text.strip() else ""),
+            "Delete the row or fill in its text; a text has at least one visible character.",
         )
-    folded = {str(column).strip().casefold(): column for column in columns}
-    for name in known:
-        if name in folded:
-            return folded[name]
-    raise DataError(
-        source,
-        f"no column looks like the {what}; the columns are {', '.join(map(str, columns))}",
-        f"Name it: data.{what}_column (on the command line --{what}-column). "
-        f"Found by themselves are {', '.join(known[:6])}, ….",
-    )
+    _refuse_half_characters(cleaned, where)
+    return cleaned
 
 
-def _label_column(row: Row, data: DataConfig) -> str | None:
+def _label_column(row: Row, data: DataConfig, form: LabelForm) -> str | None:
     if data.label_column is not None:
         return data.label_column if data.label_column in row else None
-    folded = {str(column).strip().casefold(): column for column in row}
-    return next((folded[name] for name in LABEL_COLUMNS if name in folded), None)
+    return known(row, form.columns)
 
 
 def _refuse_half_characters(text: str, where: str) -> None:
@@ -232,32 +243,18 @@ def _refuse_half_characters(text: str, where: str) -> None:
         ) from None
 
 
-def _raw_label(row: Row, column: str | None, source: str, number: int) -> str | None:
-    value = row.get(column) if column is not None else None
-    if isinstance(value, list | dict):
-        raise DataError(
-            f"{source}, row {number}",
-            f"the label is a {type(value).__name__}: {value!r}",
-            "A single-label task takes one string or integer a row.",
-        )
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value is None or value == "" or value != value:
-        return None
-    return str(value)
-
-
 def folded_hashes(texts: Texts) -> np.ndarray:
     """One 64-bit hash a row, of the text with Unicode, case and white space folded."""
     hashes = np.empty(len(texts), dtype=np.uint64)
-    position = 0
-    for batch in texts.text_batches():
-        for text in batch:
-            folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-            digest = hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8)
-            hashes[position] = int.from_bytes(digest.digest(), "little")
-            position += 1
+    for position, item in enumerate(texts.items()):
+        folded = _folded(item) if isinstance(item, str) else "\x00".join(map(_folded, item))
+        digest = hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8)
+        hashes[position] = int.from_bytes(digest.digest(), "little")
     return hashes
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def among(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from limbeck.evaluation.report import Report, Span
+from limbeck.tasks.task import Task
 
 
-def model_card(report: Report) -> str:
+def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
     labels = ", ".join(str(name) for name in report.data["classes"][:20])
     verdict = "\n\n".join(report.verdict)
     return f"""---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {task.pipeline}
 tags:
   - knowledge-distillation
   - limbeck
@@ -29,12 +30,12 @@ tags:
 | p50 of one text, transformers, {report.machine["processor"]} | \
 {report.teacher.latency_ms_p50:.2f} ms | {report.student.latency_ms_p50:.2f} ms |
 
-Classes: {labels}.
+{task.name.replace("_", " ").capitalize()}; outputs: {labels}.
 
 ```python
 from transformers import pipeline
 
-classify = pipeline("text-classification", model="<this folder>")
+answer = pipeline("{task.pipeline}", model="<this folder>")
 ```
 
 Made by limbeck {report.limbeck_version}, which is not needed to load it. The recipe, the report and

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from limbeck.config.recipe import EvaluationConfig
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Item, Texts
 from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.evaluation.memory import peak_memory_mb
-from limbeck.evaluation.quality import agreement, calibration_error
 from limbeck.evaluation.report import Performance, Span
 from limbeck.evaluation.speed import Served, Speed, measure_speed
 from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import answer_all
-from limbeck.tasks import classification
+from limbeck.tasks.task import Task, agreement
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ def measure(
     contenders: Sequence[Contender],
     test: Texts,
     labels: np.ndarray,
+    task: Task,
     *,
     config: EvaluationConfig,
     max_tokens: int,
@@ -74,12 +74,13 @@ def measure(
     Args:
         contenders: The models; names are unique.
         test: The rows.
-        labels: Their class indices.
+        labels: Their targets.
+        task: What the score is.
         config: Resamples, rounds and texts.
         max_tokens: Where texts are cut.
         seed: Of resampling and of the texts that are timed.
     """
-    texts: list[str] = list(test.texts)
+    texts = list(test.items())
     logits: dict[str, np.ndarray] = {}
     with step("answering the test rows", len(contenders)) as bar:
         for contender in contenders:
@@ -97,16 +98,20 @@ def measure(
     )
     memory = _memory(contenders, texts, config, max_tokens)
     resamples = Resamples(
-        {name: classification.correct(values, labels) for name, values in logits.items()},
+        {name: task.parts(values, labels) for name, values in logits.items()},
         count=config.bootstrap,
         confidence=config.confidence,
         seed=seed,
+        statistic=task.statistic,
     )
     return Measurements(logits, speed, memory, resamples)
 
 
 def _memory(
-    contenders: Sequence[Contender], texts: Sequence[str], config: EvaluationConfig, max_tokens: int
+    contenders: Sequence[Contender],
+    texts: Sequence[Item],
+    config: EvaluationConfig,
+    max_tokens: int,
 ) -> dict[str, float | None]:
     memory: dict[str, float | None] = dict.fromkeys([one.name for one in contenders])
     placed = [one for one in contenders if one.place is not None]
@@ -125,12 +130,13 @@ def performance(
     measured: Measurements,
     labels: np.ndarray,
     names: Sequence[str],
+    task: Task,
     *,
     teacher: str = "teacher",
 ) -> Performance:
     """One contender's figures; `teacher` names the contender that agreement is with."""
     logits = measured.logits[contender.name]
-    scores = classification.scores(logits, labels, names)
+    found = task.measures(logits, labels, names)
     speed = measured.speed[contender.name]
     return Performance(
         score=span(measured.resamples.score(contender.name)),
@@ -141,15 +147,13 @@ def performance(
         parameters=contender.parameters,
         encoder_parameters=contender.encoder_parameters,
         runtime=contender.runtime,
-        precision=scores.precision,
-        recall=scores.recall,
-        f1=scores.f1,
-        agreement=agreement(logits, measured.logits[teacher]),
-        calibration_error=calibration_error(logits, labels),
+        metrics=found.metrics,
+        agreement=agreement(task, logits, measured.logits[teacher]),
+        calibration_error=found.calibration_error,
         peak_memory_mb=measured.memory_mb[contender.name],
         train_seconds=contender.train_seconds,
-        per_class=scores.per_class,
-        confusion=scores.confusion,
+        per_class=found.per_class,
+        confusion=found.confusion,
     )
 
 

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from limbeck.data.texts import Item, characters
+
 _TEXTS = 64
 
 
 def peak_memory_mb(
-    runtime: str, path: str, texts: Sequence[str], *, max_tokens: int
+    runtime: str, path: str, texts: Sequence[Item], *, max_tokens: int
 ) -> float | None:
     """Peak resident memory, in MB, of a process that loads a model and answers texts.
 
@@ -31,7 +33,7 @@ def peak_memory_mb(
     Returns:
         The peak in MB, or None where the operating system does not tell.
     """
-    longest = sorted(texts, key=len)[-_TEXTS:]
+    longest = sorted(texts, key=characters)[-_TEXTS:]
     request = {"runtime": runtime, "path": path, "texts": longest, "max_tokens": max_tokens}
     done = subprocess.run(
         [sys.executable, "-m", "limbeck.evaluation.memory"],
@@ -58,7 +60,9 @@ def _answer(request: dict[str, Any]) -> float | None:
         from limbeck.runtime.load import load_export
 
         answerer = load_export(request["runtime"], Path(request["path"]), bulk=True)
-    answer_all(answerer, request["texts"])
+    # JSON has no tuples
+    texts = [one if isinstance(one, str) else tuple(one) for one in request["texts"]]
+    answer_all(answerer, texts)
     return own_peak_mb()
 
 

@@ -308,6 +308,8 @@ def _classes(report: Report) -> dict[str, Any]:
 
 def _confusion(student: Performance) -> dict[str, Any]:
     """The confusion matrix as a table of shaded cells, or as an image where it is too large."""
+    if not student.confusion:
+        return {"names": [], "image": None, "cells": [], "frequent": []}
     counts = np.array(student.confusion, dtype=float).reshape(len(student.confusion), -1)
     names = list(student.per_class)
     if len(names) != len(counts):

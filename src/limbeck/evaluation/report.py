@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Frozen(BaseModel):
@@ -24,9 +24,9 @@ class Span(Frozen):
 
 
 class Performance(Frozen):
-    """What one model does on the test rows and on this machine. All scores are 0 to 1."""
+    """What one model does on the test rows and on this machine. Shares are 0 to 1."""
 
-    score: Span = Field(description="The task's score (accuracy).")
+    score: Span = Field(description="The task's score, `score_name`.")
     latency_ms_p50: float | None = Field(description="Median of single texts, tokenizer included.")
     latency_ms_p95: float | None = Field(description="95th percentile of the same.")
     texts_per_s: float | None = Field(description="In bulk, batches by length, tokenizer included.")
@@ -34,15 +34,22 @@ class Performance(Frozen):
     parameters: int = Field(description="All parameters.")
     encoder_parameters: int = Field(description="Those of the encoder layers alone.")
     runtime: str = Field(description="transformers, or the export.")
-    precision: float = Field(description="Macro average.")
-    recall: float = Field(description="Macro average.")
-    f1: float = Field(description="Macro average.")
+    metrics: dict[str, float] = Field(
+        description="More figures of the task: macro averages of precision, recall and f1 for "
+        "classes."
+    )
     agreement: float = Field(description="Share of rows answered as the teacher answers.")
-    calibration_error: float = Field(description="Expected calibration error, 15 bins, 0 to 1.")
+    calibration_error: float | None = Field(
+        description="Expected calibration error, 15 bins, 0 to 1; null where none is defined."
+    )
     peak_memory_mb: float | None = Field(description="Of a process that loads it and answers.")
     train_seconds: float | None = Field(description="Time spent training it.")
-    per_class: dict[str, dict[str, float]] = Field(description="precision, recall, f1, support.")
-    confusion: list[list[int]] = Field(description="Rows are labels, columns answers.")
+    per_class: dict[str, dict[str, float]] = Field(
+        description="precision, recall, f1, support; empty without classes."
+    )
+    confusion: list[list[int]] = Field(
+        description="Rows are labels, columns answers; empty where classes do not exclude others."
+    )
 
 
 class Export(Frozen):
@@ -71,8 +78,8 @@ class Disagreement(Frozen):
     label: str
     teacher: str
     student: str
-    teacher_probability: float
-    student_probability: float
+    teacher_probability: float | None
+    student_probability: float | None
 
 
 class Report(Frozen):
@@ -82,6 +89,7 @@ class Report(Frozen):
     limbeck_version: str
     machine: dict[str, Any]
     recipe: dict[str, Any]
+    task: str
     data: dict[str, Any] = Field(description="Rows read, dropped, cut; class names.")
     score_name: str
     verdict: list[str] = Field(description="What the numbers say, in sentences.")

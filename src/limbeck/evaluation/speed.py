@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limbeck.data.texts import Item, characters
 from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import answer_all
@@ -43,7 +44,7 @@ class Speed:
 
 
 def measure_speed(
-    models: Mapping[str, Served], texts: Sequence[str], *, count: int, rounds: int, seed: int
+    models: Mapping[str, Served], texts: Sequence[Item], *, count: int, rounds: int, seed: int
 ) -> dict[str, Speed]:
     """Speeds of several models on the same texts.
 
@@ -62,7 +63,7 @@ def measure_speed(
     order: list[int] = generator.permutation(len(texts)).tolist()
     single = [texts[place] for place in order[:count]]
     sample = [texts[order[i % len(order)]] for i in range(_MOST)]
-    bulk = sorted(sample, key=lambda text: len(text))
+    bulk = sorted(sample, key=characters)
     names = list(models)
     times: dict[str, list[float]] = {name: [] for name in names}
     rates: dict[str, list[float]] = {name: [] for name in names}
@@ -85,13 +86,13 @@ def measure_speed(
     }
 
 
-def _timed(answerer: Answerer, text: str) -> float:
+def _timed(answerer: Answerer, text: Item) -> float:
     start = time.perf_counter()
     answerer.logits([text])
     return 1000 * (time.perf_counter() - start)
 
 
-def _rate(answerer: Answerer, texts: list[str], single_ms: float) -> float:
+def _rate(answerer: Answerer, texts: list[Item], single_ms: float) -> float:
     """Texts a second in bulk, after a batch of the longest and one of the shortest."""
     count = int(np.clip(_BULK_S * 1000 / single_ms, _FEWEST, _MOST))
     part = [texts[place] for place in np.linspace(0, len(texts) - 1, count).astype(int)]

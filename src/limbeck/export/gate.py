@@ -15,6 +15,7 @@ from limbeck.export.onnx_files import Variant, remove_unaccepted
 from limbeck.files import size_mb, write_json
 from limbeck.runtime.load import load_export
 from limbeck.student.plan import Counts
+from limbeck.tasks.task import Task
 
 
 def variant_contenders(variants: Sequence[Variant], counts: Counts) -> list[Contender]:
@@ -38,6 +39,7 @@ def variant_contenders(variants: Sequence[Variant], counts: Counts) -> list[Cont
 def judge(
     variants: Sequence[Variant],
     measured: Measurements,
+    task: Task,
     *,
     parameters: int,
     config: ExportConfig,
@@ -52,6 +54,7 @@ def judge(
     Args:
         variants: From `export_variants`.
         measured: Of the student and of every variant that could be made, by name.
+        task: When answers differ.
         parameters: The student's.
         config: The tolerances.
         student: The student's name among the measurements.
@@ -59,7 +62,7 @@ def judge(
     return [
         _unmade(variant, parameters)
         if variant.failure is not None
-        else _judged(variant, measured, student, parameters, config)
+        else _judged(variant, measured, student, task, parameters, config)
         for variant in variants
     ]
 
@@ -83,11 +86,16 @@ def _unmade(variant: Variant, parameters: int) -> Export:
 
 
 def _judged(
-    variant: Variant, measured: Measurements, student: str, parameters: int, config: ExportConfig
+    variant: Variant,
+    measured: Measurements,
+    student: str,
+    task: Task,
+    parameters: int,
+    config: ExportConfig,
 ) -> Export:
     name = variant.name
     logits, speed = measured.logits[name], measured.speed[name]
-    flips = int((logits.argmax(1) != measured.logits[student].argmax(1)).sum())
+    flips = int(task.changed(logits, measured.logits[student]).sum())
     change = measured.resamples.difference(name, student).value
     reason = _refusal(change, flips, logits, speed, measured.speed[student], config)
     return Export(

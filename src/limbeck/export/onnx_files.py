@@ -15,6 +15,7 @@ from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
 from limbeck.runtime.openvino_model import openvino_failure
+from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
 
@@ -55,6 +56,7 @@ def export_variants(
     *,
     max_tokens: int,
     clean: CleanConfig,
+    task: Task,
     names: tuple[str, ...] = tuple(FILES),
     title: str = "exporting",
 ) -> list[Variant]:
@@ -67,13 +69,14 @@ def export_variants(
         folder: Where the files go.
         max_tokens: Where texts are cut at prediction.
         clean: The cleaning that is applied at prediction.
+        task: What the outputs mean.
         names: Which variants (keys of `FILES`); ``onnx`` is always made, the others need it.
         title: Of the progress bar.
     """
     checkpoint = look_at(TeacherConfig(path=str(source)), role="model")
     model = load_classifier(checkpoint, attention="eager")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_companions(checkpoint, folder, max_tokens, clean)
+    _write_companions(checkpoint, folder, max_tokens, clean, task)
     makers: dict[str, Callable[[Path], None]] = {
         "onnx": lambda path: _to_onnx(model, checkpoint, path),
         "onnx_fused": lambda path: _fuse(checkpoint, folder / FILES["onnx"], path),
@@ -104,13 +107,14 @@ def _made(name: str, path: Path, make: Callable[[Path], None]) -> Variant:
 
 
 def _write_companions(
-    checkpoint: Checkpoint, folder: Path, max_tokens: int, clean: CleanConfig
+    checkpoint: Checkpoint, folder: Path, max_tokens: int, clean: CleanConfig, task: Task
 ) -> None:
     checkpoint.tokenizer.save_pretrained(folder)
     checkpoint.config.save_pretrained(folder)
     write_json(
         folder / "limbeck.json",
         {
+            "task": task.name,
             "labels": checkpoint.labels,
             "max_tokens": checkpoint.max_tokens(max_tokens),
             "padding_side": checkpoint.tokenizer.padding_side,

@@ -10,6 +10,7 @@ import numpy as np
 
 from limbeck.config.stages import EnsembleConfig
 from limbeck.knowledge.answers import Answers
+from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 
 if TYPE_CHECKING:
@@ -30,28 +31,30 @@ class Voice:
 
 
 class Mixture:
-    """What several teachers say together: the logarithm of their mixed probabilities.
+    """What several teachers say together, as `Task.mixed` has it.
 
-    A mixture of distributions is what an ensemble predicts; its logarithm serves every loss on
-    logits, at any temperature. States of layers are those of the first teacher.
+    Of classes that is the logarithm of their mixed probabilities: a mixture of distributions is
+    what an ensemble predicts, and its logarithm serves every loss on logits, at any temperature.
+    States of layers are those of the first teacher.
 
     Args:
         voices: The first teacher's and the others'.
         config: How to mix.
         labels: Class of each row, -100 where there is none, for `confidence`.
+        task: How its outputs are mixed.
     """
 
-    def __init__(self, voices: Sequence[Voice], config: EnsembleConfig, labels: np.ndarray) -> None:
-        self._voices, self._config, self._labels = voices, config, labels
+    def __init__(
+        self, voices: Sequence[Voice], config: EnsembleConfig, labels: np.ndarray, task: Task
+    ) -> None:
+        self._voices, self._config, self._labels, self._task = voices, config, labels, task
 
     def logits(self, rows: np.ndarray) -> Tensor:
-        """Log-probabilities [rows, classes], float32."""
+        """The task's mixed outputs [rows, outputs], float32."""
         import torch
 
         logits = torch.stack([self._ordered(voice, rows) for voice in self._voices])
-        weights = self._weights(logits, rows)
-        log_probabilities = torch.log_softmax(logits.float(), dim=-1)
-        return torch.logsumexp(log_probabilities + weights.log()[..., None], dim=0)
+        return self._task.mixed(logits, self._weights(logits, rows))
 
     def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
         """The first teacher's."""

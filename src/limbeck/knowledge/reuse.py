@@ -7,6 +7,7 @@ labels were dropped. Their answers are copied from any store of the same teacher
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,10 +25,14 @@ TEXT_COLUMN = "text_hash"
 
 
 def text_hashes(texts: Texts, span: range) -> np.ndarray:
-    """One 64-bit hash a text of a span, of its exact characters."""
+    """One 64-bit hash a text (or pair of texts) of a span, of its exact characters."""
+    whole: Iterable[str] = texts.texts[span.start : span.stop]
+    if texts.paired:
+        seconds = texts.pairs[span.start : span.stop]
+        whole = ("\x00".join(pair) for pair in zip(whole, seconds, strict=True))
     digests = [
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for text in texts.texts[span.start : span.stop]
+        for text in whole
     ]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 

@@ -90,8 +90,9 @@ def train_arm(
         teacher=teacher_side(plan.teacher.config),
         ids=train_split.texts.ids,
         rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
+        task=plan.task,
     )
-    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels)
+    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     companion, notes = None, built.notes
     if name != "control":
         room = Classroom(plan, teacher, lessons, exam, machine, run, name)
@@ -165,6 +166,7 @@ def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
         run.checkpoints / "teacher_int8",
         max_tokens=plan.max_tokens,
         clean=plan.recipe.data.clean,
+        task=plan.task,
         names=("onnx", "onnx_int8"),
         title="exporting the teacher",
     )

@@ -11,7 +11,7 @@ from limbeck.config.recipe import DataConfig, TeacherConfig
 from limbeck.config.stages import AugmentConfig
 from limbeck.data.altered import altered_copies, replaced_copies
 from limbeck.data.texts import Texts
-from limbeck.errors import TeacherError
+from limbeck.errors import RecipeError, TeacherError
 from limbeck.knowledge.candidates import candidate_words
 from limbeck.knowledge.whole_words import whole_words
 from limbeck.teacher.load import Checkpoint, look_at
@@ -72,6 +72,12 @@ def copies_of(
     if masked_lm is None:
         return altered_copies(
             texts, copies=wanted.copies, share=wanted.share, seed=seed, folder=folder
+        )
+    if texts.paired:
+        raise RecipeError(
+            "data.augment.by",
+            "it is masked_lm, which replaces words of single texts, but the rows are pairs",
+            "Use data.augment.by=words.",
         )
     with ExitStack() as stack:
         place = knowledge or Path(stack.enter_context(TemporaryDirectory()))

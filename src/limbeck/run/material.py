@@ -6,18 +6,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
-from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
-from limbeck.data.texts import UNLABELLED, Texts, folded_hashes, gather
+from limbeck.data.targets import labelled, none_like, strata
+from limbeck.data.texts import Texts, folded_hashes, gather
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
 from limbeck.run.augmentation import copies_of, masked_lm_of
+from limbeck.tasks.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,7 +29,7 @@ Datasets = Mapping[str, "Dataset"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """A split and its class indices (-100 where a row has none)."""
+    """A split and its targets (`data.targets`)."""
 
     texts: Texts
     labels: np.ndarray
@@ -42,7 +43,8 @@ class Material:
         train: Labelled rows first, then unlabelled ones.
         validation: Chooses states; every row is labelled.
         test: Is only reported; every row is labelled. The validation split if there is no other.
-        names: Class names in the teacher's order.
+        names: The outputs' names in the teacher's order.
+        task: What is learned.
         counts: What was read and dropped, for the report.
     """
 
@@ -50,6 +52,7 @@ class Material:
     validation: Labelled
     test: Labelled
     names: list[str]
+    task: Task
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -70,13 +73,14 @@ class Material:
     @property
     def has_labels(self) -> bool:
         """Whether any training row is labelled."""
-        return bool((self.train.labels != UNLABELLED).any())
+        return bool(labelled(self.train.labels).any())
 
 
 def gather_material(
     data: DataConfig,
     teacher_labels: Sequence[str] | None,
     *,
+    task: Task,
     seed: int,
     datasets: Datasets | None = None,
     folder: Path | None = None,
@@ -86,7 +90,9 @@ def gather_material(
 
     Args:
         data: The recipe's `data`.
-        teacher_labels: Class names in the teacher's order, or None to take them from the data.
+        teacher_labels: The outputs' names in the teacher's order, or None to take them from the
+            data.
+        task: What is learned.
         seed: Of the split.
         datasets: Splits that are `datasets.Dataset` objects instead of files.
         folder: On whose disk texts are kept while the process needs them, or None for the
@@ -106,19 +112,18 @@ def gather_material(
         )
     masked_lm = masked_lm_of(data.augment)
     split = {
-        name: _read(name, source, data, given, folder)
+        name: _read(name, source, data, given, folder, task)
         for name, source in sources.items()
         if source is not None or name in given
     }
     where = {name: source or name for name, source in sources.items()}
     train = split["train"]
-    names = (
-        label_names(data.labels, teacher_labels)
-        if teacher_labels is not None
-        else names_from_data(train, data.labels, where["train"])
-    )
+    for name, texts in split.items():
+        _refuse_odd(train, texts, f"data.{name}")
+    names = task.names(train, data, teacher_labels, where["train"])
+    rows = list(split.values())
     labels = {
-        name: encode_labels(texts, names, source=where[name], beside=list(split.values()))
+        name: task.targets(texts, names, source=where[name], beside=rows)
         for name, texts in split.items()
     }
     for name in ("validation", "test"):
@@ -133,9 +138,8 @@ def gather_material(
             "validation or test"
         )
         _refuse_all_dropped(kept, where["train"])
-        rows = list(split.values())
-        labels["train"] = encode_labels(kept, names, source=where["train"], beside=rows)
-    _refuse_one_class(labels["train"], names, where["train"])
+        labels["train"] = task.targets(kept, names, source=where["train"], beside=rows)
+    task.refuse_unlearnable(labels["train"], names, where["train"])
     lesson = Labelled(kept, labels["train"])
     if "validation" in split:
         validation = Labelled(split["validation"], labels["validation"])
@@ -151,11 +155,18 @@ def gather_material(
         counts["validation_rows_in_test"] = int(shared.sum())
     counts.update(
         train_rows_used=len(lesson.texts),
-        train_rows_labelled=int((lesson.labels != UNLABELLED).sum()),
+        train_rows_labelled=int(labelled(lesson.labels).sum()),
         validation_rows=len(validation.texts),
         test_rows=len(test.texts),
     )
-    return Material(lesson, validation, test, names, counts)
+    return Material(lesson, validation, test, names, task, counts)
+
+
+def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
+    """The first row of the training file or dataset: what shows which task it is for."""
+    if datasets and "train" in datasets:
+        return next(dataset_rows(datasets["train"], "train"), {})
+    return next(read_rows(data.train), {}) if data.train is not None else {}
 
 
 def _read(
@@ -164,6 +175,7 @@ def _read(
     data: DataConfig,
     given: Datasets,
     folder: Path | None,
+    task: Task | None,
     *,
     before: int = 0,
 ) -> Texts:
@@ -172,15 +184,15 @@ def _read(
     else:
         assert source is not None
         rows = read_rows(source)
-    labels = name != "unlabelled"
-    return gather(name, rows, source, data, labels=labels, folder=folder, before=before)
+    form = None if task is None else task.form(data)
+    return gather(name, rows, source, data, labels=form, folder=folder, before=before)
 
 
 def _hold_out(
     lesson: Labelled, data: DataConfig, seed: int, source: str
 ) -> tuple[Labelled, Labelled]:
     kept, held = stratified_holdout(
-        lesson.labels,
+        strata(lesson.labels),
         folded_hashes(lesson.texts),
         share=data.validation_share,
         seed=seed,
@@ -206,7 +218,7 @@ def _with_unlabelled(
             continue
         objects = given if source is None else {}
         before = 0 if more is None else len(more)
-        part = _read("unlabelled", source, data, objects, folder, before=before)
+        part = _read("unlabelled", source, data, objects, folder, None, before=before)
         more = part if more is None else part.unlabelled_after(more)
     if more is None:
         return lesson
@@ -221,7 +233,19 @@ def _with_unlabelled(
         f"  {len(more)} unlabelled rows ({dropped} dropped that stand in another split, "
         f"{repeated} repeated)"
     )
+    _refuse_odd(lesson.texts, more, "data.unlabelled")
     return _joined(lesson, more)
+
+
+def _refuse_odd(texts: Texts, more: Texts, where: str) -> None:
+    if texts.paired == more.paired:
+        return
+    kinds = {True: "pairs of texts", False: "single texts"}
+    raise DataError(
+        where,
+        f"it holds {kinds[more.paired]}, but the training rows are {kinds[texts.paired]}",
+        "Give rows with the same columns as the training rows.",
+    )
 
 
 def _with_altered(
@@ -239,12 +263,12 @@ def _with_altered(
 def _joined(lesson: Labelled, more: Texts) -> Labelled:
     """The lesson and unlabelled texts."""
     texts = more.unlabelled_after(lesson.texts)
-    labels = np.concatenate([lesson.labels, np.full(len(more), UNLABELLED, dtype=np.int64)])
+    labels = np.concatenate([lesson.labels, none_like(lesson.labels, len(more))])
     return Labelled(texts, labels)
 
 
 def _refuse_unlabelled(texts: Texts, labels: np.ndarray, source: str) -> None:
-    bare = np.flatnonzero(labels == UNLABELLED)
+    bare = np.flatnonzero(~labelled(labels))
     if len(bare):
         first = texts.ids[int(bare[0])]
         raise DataError(
@@ -262,9 +286,3 @@ def _refuse_all_dropped(kept: Texts, source: str) -> None:
             "Give files that share no texts, or leave data.validation out: a share of train is "
             "held out then.",
         )
-
-
-def _refuse_one_class(labels: np.ndarray, names: Sequence[str], source: str) -> None:
-    classes = np.unique(labels[labels != UNLABELLED])
-    if len(classes) == 1:
-        raise one_class_only([names[int(classes[0])]], source)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limbeck.config.recipe import Recipe, TrainingConfig
+from limbeck.config.schedule import Adaptive
 from limbeck.config.stages import Stage
 from limbeck.config.terms import AttentionTerm, LogitsTerm, RelationsTerm, Term
 from limbeck.errors import RecipeError
 from limbeck.student.plan import StudentPlan
+from limbeck.tasks.task import Task
 from limbeck.teacher.attention import check_parts, check_scores, part_width
 from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
@@ -44,8 +46,10 @@ class Objective:
         return needs_teacher([*self.terms, *(t for stage in self.stages for t in stage.terms)])
 
 
-def plan_objective(recipe: Recipe, student: StudentPlan, teacher: Checkpoint) -> Objective:
-    """The recipe's terms and stages for these two models.
+def plan_objective(
+    recipe: Recipe, student: StudentPlan, teacher: Checkpoint, task: Task
+) -> Objective:
+    """The recipe's terms and stages for these two models and their task.
 
     Raises:
         RecipeError: For a layer, a part, a width or a head count that does not fit.
@@ -59,6 +63,11 @@ def plan_objective(recipe: Recipe, student: StudentPlan, teacher: Checkpoint) ->
         _refuse_unreplaceable(stage, where, student, teacher)
         _refuse_undivided(stage, own, where, student)
         stages.append(stage.model_copy(update={"terms": own}))
+    for where, own in [
+        ("objective", terms),
+        *((f"stages[{n}]", s.terms) for n, s in enumerate(stages)),
+    ]:
+        _refuse_unfit(own, where, task)
     depths = _depths(student, teacher)
     parts = {
         part for one in (terms, *(s.terms for s in stages)) for part in teacher_parts(one, depths)
@@ -136,6 +145,22 @@ def _refuse_heads(term: Term, where: str, student: StudentPlan, teacher: Checkpo
                 f"{where}.heads",
                 f"{heads} relation heads do not divide the {name}'s {width} numbers a token",
                 f"Use a divisor of it, such as {_divisor(width, heads)}.",
+            )
+
+
+def _refuse_unfit(terms: Sequence[Term], where: str, task: Task) -> None:
+    """Refuse terms about class distributions where the outputs are none."""
+    for place, term in enumerate(terms):
+        if not isinstance(term, LogitsTerm):
+            continue
+        reason = task.unfit(term)
+        if not task.distributes and isinstance(term.temperature, Adaptive):
+            reason = reason or "an adaptive temperature compares distributions over classes"
+        if reason:
+            raise RecipeError(
+                f"{where}.terms[{place}]",
+                f"the task is {task.name}, and {reason}",
+                "Use divergence kl with a temperature that is a number or a schedule.",
             )
 
 

@@ -17,7 +17,7 @@ from limbeck.data.split import stratified_holdout
 from limbeck.data.texts import folded_hashes
 from limbeck.errors import RecipeError
 from limbeck.run.material import Material
-from limbeck.tasks import classification
+from limbeck.tasks.task import score as score_of
 from limbeck.teacher.ask import predict_logits
 from limbeck.training.companion import LearningTeacher, Reply
 from limbeck.training.feedback import Feedback
@@ -93,6 +93,13 @@ def refuse_unteachable(recipe: Recipe, terms: Sequence[Term], material: Material
             f"it is {source}, but no term of the objective has the kind logits: teacher and "
             "student would tell each other nothing",
             "Add a term of kind logits, or use source: recorded.",
+        )
+    if material.task.name != "single_label":
+        raise RecipeError(
+            _SOURCE,
+            f"it is {source}, which trains the teacher on classes, but the task is "
+            f"{material.task.name}",
+            "Use source: recorded.",
         )
     if not material.has_labels:
         raise RecipeError(
@@ -200,12 +207,12 @@ def companion_note(plan: Plan, teacher: Teacher, companion: LearningTeacher, *, 
         folder=cache,
     )
     before, after = (
-        classification.accuracy(
-            predict_logits(model, plan.teacher, encoded), plan.material.validation.labels
+        score_of(
+            plan.task, predict_logits(model, plan.teacher, encoded), plan.material.validation.labels
         )
         for model in (teacher.model, companion.model)
     )
     return (
         f"the teacher was trained along ({plan.recipe.knowledge.source}): its own validation "
-        f"{classification.SCORE_NAME} was {before:.4f} before and {after:.4f} after"
+        f"{plan.task.score_name} was {before:.4f} before and {after:.4f} after"
     )

@@ -37,8 +37,10 @@ from limbeck.run.online import (
 )
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
+from limbeck.tasks.known import task_of_teacher
+from limbeck.tasks.task import Task
 from limbeck.teacher.family import layer_count
-from limbeck.teacher.load import Checkpoint, backend_of, check_single_label, look_at
+from limbeck.teacher.load import Checkpoint, backend_of, look_at
 from limbeck.training.loop import planned_steps
 
 
@@ -90,6 +92,11 @@ class Plan:
     texts_mb: float
     checkpoint_mb: float
 
+    @property
+    def task(self) -> Task:
+        """What teacher and student do."""
+        return self.material.task
+
 
 def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) -> Plan:
     """Check everything that can be checked, count everything that can be counted.
@@ -104,11 +111,11 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     """
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
-    check_single_label(teacher)
+    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
-    objective = plan_objective(recipe, early, teacher)
-    _refuse_live_ensemble(recipe)
-    others = tuple(_look_at_another(path, teacher) for path in recipe.ensemble.teachers)
+    objective = plan_objective(recipe, early, teacher, task)
+    _refuse_ensemble(recipe, task)
+    others = tuple(_look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
     general = _plan_general(recipe, early, teacher, cache)
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
@@ -116,6 +123,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     material = gather_material(
         recipe.data,
         teacher.labels,
+        task=task,
         seed=recipe.seed,
         datasets=datasets,
         folder=cache,
@@ -190,8 +198,7 @@ def describe(plan: Plan) -> list[str]:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")
     lines += [
-        f"classes   {len(plan.material.names)}: {', '.join(plan.material.names[:10])}"
-        + (", …" if len(plan.material.names) > 10 else ""),
+        f"task      {_task_line(plan)}",
         f"texts     train {counts['train_rows_used']:,} ({counts['train_rows_labelled']:,} "
         f"labelled, {counts['train_rows_dropped']:,} dropped as leaks), validation "
         f"{counts['validation_rows']:,}, test {counts['test_rows']:,}"
@@ -217,6 +224,13 @@ def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
     texts = [material.train.texts, material.validation.texts, material.test.texts]
     texts += [general.texts] if general is not None else []
     return spooled_mb(one.rows for one in texts)
+
+
+def _task_line(plan: Plan) -> str:
+    names = plan.material.names
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    pairs = ", pairs of texts" if plan.material.train.texts.paired else ""
+    return f"{plan.task.name.replace('_', ' ')} ({len(names)}: {shown}){pairs}"
 
 
 def _terms_line(terms: Sequence[Term]) -> str:
@@ -278,7 +292,14 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     )
 
 
-def _refuse_live_ensemble(recipe: Recipe) -> None:
+def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
+    if recipe.ensemble.combine == "confidence" and not task.distributes:
+        raise RecipeError(
+            "ensemble.combine",
+            f"confidence weighs teachers by their probability of the right class, and the task is "
+            f"{task.name}",
+            "Use mean, or weighted.",
+        )
     if recipe.ensemble.teachers and recipe.knowledge.source == "live":
         raise RecipeError(
             "knowledge.source",
@@ -299,14 +320,14 @@ def _plan_general(
     return general
 
 
-def _look_at_another(path: str, first: Checkpoint) -> Checkpoint:
+def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
     """One more teacher, checked against the first.
 
     Raises:
         TeacherError: If it knows other labels.
     """
     other = look_at(TeacherConfig(path=path))
-    check_single_label(other)
+    task_of_teacher(other.config, task.name, where=path)
     if sorted(other.labels) != sorted(first.labels):
         odd = sorted(set(other.labels) ^ set(first.labels))
         raise TeacherError(

@@ -24,10 +24,9 @@ from limbeck.machine import cores_or, threads
 from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
-from limbeck.teacher.label_order import check_label_order
+from limbeck.tasks.known import task_of_teacher
 from limbeck.teacher.load import (
     Checkpoint,
-    check_single_label,
     fingerprint,
     load_classifier,
     look_at,
@@ -94,7 +93,7 @@ def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
         TeacherError: If the labels fit the teacher far better in another order.
     """
     validation = _logits(plan, teacher, "validation", cache)
-    check_label_order(
+    plan.task.refuse_stranger(
         validation.all_logits(),
         plan.material.validation.labels,
         plan.material.names,
@@ -124,7 +123,9 @@ def _train_answers(plan: Plan, teacher: Teacher, cache: Path) -> Answers | None:
         return first
     own = np.arange(len(plan.teacher.labels))
     others = [_another_voice(plan, other, cache) for other in plan.others]
-    return Mixture([Voice(first, own), *others], plan.recipe.ensemble, plan.material.train.labels)
+    return Mixture(
+        [Voice(first, own), *others], plan.recipe.ensemble, plan.material.train.labels, plan.task
+    )
 
 
 def _another_voice(plan: Plan, other: Checkpoint, cache: Path) -> Voice:
@@ -176,10 +177,10 @@ def record_texts(recipe: Recipe) -> Path:
     if recipe.data.train is None:
         raise RecipeError("data.train", "this is missing", "Name the texts: --train texts.jsonl.")
     teacher = look_at(recipe.teacher)
-    check_single_label(teacher)
+    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     source = recipe.data.train
     folder = Path(recipe.knowledge.folder)
-    texts = gather("train", read_rows(source), source, recipe.data, labels=False, folder=folder)
+    texts = gather("train", read_rows(source), source, recipe.data, labels=None, folder=folder)
     encoded = encode(
         texts,
         teacher.backend,
@@ -187,7 +188,7 @@ def record_texts(recipe: Recipe) -> Path:
         folder=folder / "tokens",
     )
     student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
-    parts = plan_objective(recipe, student, teacher).parts
+    parts = plan_objective(recipe, student, teacher, task).parts
     with threads(cores_or(recipe.training.threads)):
         model = load_classifier(teacher, attention="sdpa")
         stamp = fingerprint(model, teacher.backend)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from limbeck.data.texts import Item
 from limbeck.runtime.tokens import Tokens
 
 BATCH_TOKENS = 512
@@ -27,11 +28,11 @@ class Answerer(Protocol):
     workers: int
     batch_tokens: int
 
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
+    def logits(self, texts: Sequence[Item]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
         ...
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut where the model wants them cut."""
         ...
 

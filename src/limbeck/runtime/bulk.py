@@ -10,13 +10,14 @@ from functools import partial
 
 import numpy as np
 
+from limbeck.data.texts import Item
 from limbeck.runtime.answerer import Answerer
 
 WINDOW = 4096
 """Texts that are sorted together: with as many, 1.5 % of what is computed is padding (SST-2)."""
 
 
-def answer_all(answerer: Answerer, texts: Sequence[str]) -> np.ndarray:
+def answer_all(answerer: Answerer, texts: Sequence[Item]) -> np.ndarray:
     """Logits [texts, classes] of many texts in their order, float32.
 
     They are computed in batches of similar length, so that hardly any padding is. Dynamically
@@ -29,7 +30,7 @@ def answer_all(answerer: Answerer, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
 
 
-def answer_windows(answerer: Answerer, windows: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+def answer_windows(answerer: Answerer, windows: Iterable[Sequence[Item]]) -> Iterator[np.ndarray]:
     """Logits of each window of texts, in order, two windows in memory at a time.
 
     While the answerer's workers compute a window, this thread reads and tokenizes the next and
@@ -87,7 +88,7 @@ class _Window:
         return whole
 
 
-def _begin(answerer: Answerer, texts: Sequence[str], pool: ThreadPoolExecutor | None) -> _Window:
+def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor | None) -> _Window:
     tokens = answerer.tokens(texts)
     batches = []
     for rows in batches_of(tokens.lengths, answerer.batch_tokens):

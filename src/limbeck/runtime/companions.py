@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from limbeck.data.texts import Item
 from limbeck.files import read_json
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
 
@@ -30,7 +31,7 @@ class Companions:
         self._tokenizer.enable_truncation(facts["max_tokens"])
         self._tokenizer.no_padding()
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Token ids of texts, cut at the export's longest."""
         parts = []
         for start in range(0, len(texts), _CHUNK):

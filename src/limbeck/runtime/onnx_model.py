@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limbeck.data.texts import Item
 from limbeck.machine import available_cores
 from limbeck.runtime.answerer import BATCH_TOKENS
 from limbeck.runtime.companions import Companions
@@ -46,11 +47,11 @@ class OnnxAnswerer:
         self._names = [entry.name for entry in self._session.get_inputs()]
         self._companions = Companions(path.parent, types="token_type_ids" in self._names)
 
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
+    def logits(self, texts: Sequence[Item]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
         return self.logits_of(self.tokens(texts), np.arange(len(texts)))
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
 

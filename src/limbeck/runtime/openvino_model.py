@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data.texts import Item
 from limbeck.errors import ExportError
 from limbeck.runtime.answerer import BATCH_TOKENS
 from limbeck.runtime.companions import Companions
@@ -49,11 +50,11 @@ class OpenVinoAnswerer:
         self._companions = Companions(path.parent, types="token_type_ids" in self._names)
         self._own = threading.local()
 
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
+    def logits(self, texts: Sequence[Item]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
         return self.logits_of(self.tokens(texts), np.arange(len(texts)))
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import TeacherConfig
+from limbeck.data.texts import Item
 from limbeck.runtime.answerer import BATCH_TOKENS
 from limbeck.runtime.tokens import Padding, Tokens, flat
 from limbeck.teacher.load import load_classifier, look_at
@@ -36,12 +37,14 @@ class TransformersAnswerer:
             type_id=tokenizer.pad_token_type_id,
         )
 
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
+    def logits(self, texts: Sequence[Item]) -> np.ndarray:
         """Logits [texts, classes], float32; the texts go through as one batch."""
         import torch
 
+        first, second = _columns(texts)
         inputs = self._tokenizer(
-            list(texts),
+            first,
+            second,
             padding=len(texts) > 1,
             truncation=True,
             max_length=self._max_tokens,
@@ -50,10 +53,12 @@ class TransformersAnswerer:
         with torch.inference_mode():
             return self._model(**inputs).logits.float().cpu().numpy()
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the model's longest."""
+        first, second = _columns(texts)
         made = self._tokenizer(
-            list(texts),
+            first,
+            second,
             truncation=True,
             max_length=self._max_tokens,
             return_attention_mask=False,
@@ -70,6 +75,14 @@ class TransformersAnswerer:
         }
         with torch.inference_mode():
             return self._model(**inputs).logits.float().cpu().numpy()
+
+
+def _columns(texts: Sequence[Item]) -> tuple[list[str], list[str] | None]:
+    """The texts, and their second texts where they come in pairs."""
+    pairs = [item for item in texts if not isinstance(item, str)]
+    if pairs:
+        return [first for first, _ in pairs], [second for _, second in pairs]
+    return [item for item in texts if isinstance(item, str)], None
 
 
 def from_folder(path: str, *, max_tokens: int) -> TransformersAnswerer:

@@ -12,11 +12,13 @@ import numpy as np
 
 from limbeck.config.recipe import CleanConfig
 from limbeck.data.clean import cleaner
+from limbeck.data.texts import Item
 from limbeck.errors import ExportError
 from limbeck.files import read_json
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
+from limbeck.tasks.known import task_named
 
 _ONE_BATCH = 32
 """So few texts go through as one batch, as a service wants that gathers requests."""
@@ -24,10 +26,16 @@ _ONE_BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """An answer: the likeliest class, its probability, and every class's."""
+    """An answer to one text, or pair of texts.
+
+    Attributes:
+        label: In words: the likeliest class, the classes that apply, or the number.
+        probability: How sure that is, 0 to 1; None of a number.
+        probabilities: Every class's; of a regression its number, which is no probability.
+    """
 
     label: str
-    probability: float
+    probability: float | None
     probabilities: dict[str, float]
 
 
@@ -59,13 +67,14 @@ class Predictor:
             )
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
+        self.task = task_named(facts.get("task", "single_label"))
         self._clean = cleaner(CleanConfig(**facts["clean"]))
         self._bulk = bulk
         verdict = read_json(gate)
         self.runtime: str = verdict["best_bulk" if bulk else "best_single"] or "transformers"
         self._answerer = _load(folder, self.runtime, verdict, facts["max_tokens"], bulk=bulk)
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    def predict(self, texts: Sequence[Item]) -> list[Prediction]:
         """One prediction a text, in order.
 
         Raises:
@@ -73,11 +82,11 @@ class Predictor:
         """
         cleaned = self._cleaned(texts, before=0)
         if 0 < len(cleaned) <= _ONE_BATCH and not self._bulk:
-            return self._predictions(_softmax(self._answerer.logits(cleaned)))
+            return self._predictions(self.task.answers(self._answerer.logits(cleaned)))
         parts = (cleaned[start : start + WINDOW] for start in range(0, len(cleaned), WINDOW))
         return [one for part in self._answered(parts) for one in self._predictions(part)]
 
-    def stream(self, texts: Iterable[str], *, size: int = WINDOW) -> Iterator[Prediction]:
+    def stream(self, texts: Iterable[Item], *, size: int = WINDOW) -> Iterator[Prediction]:
         """Predictions of any number of texts, in order, a few times `size` of them in memory.
 
         Args:
@@ -92,53 +101,53 @@ class Predictor:
             yield from self._predictions(part)
 
     def stream_probabilities(
-        self, texts: Iterable[str], *, size: int = WINDOW
+        self, texts: Iterable[Item], *, size: int = WINDOW
     ) -> Iterator[np.ndarray]:
-        """Like `stream`, as arrays [texts, classes] of `size` texts: for programs."""
+        """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
+
+        Of a regression these are its numbers.
+        """
         yield from self._answered(self._windows(texts, size))
 
-    def _windows(self, texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    def _windows(self, texts: Iterable[Item], size: int) -> Iterator[list[Item]]:
         texts, before = iter(texts), 0
         while part := list(islice(texts, size)):
             yield self._cleaned(part, before=before)
             before += len(part)
 
-    def _cleaned(self, texts: Sequence[str], *, before: int) -> list[str]:
-        cleaned = [self._clean(text) for text in texts]
-        for place, text in enumerate(cleaned):
-            if not text or text.isspace():
+    def _cleaned(self, texts: Sequence[Item], *, before: int) -> list[Item]:
+        cleaned: list[Item] = []
+        for place, item in enumerate(texts):
+            parts = [self._clean(part) for part in ((item,) if isinstance(item, str) else item)]
+            if not all(part.strip() for part in parts):
                 raise ExportError(
                     f"text {before + place + 1}",
-                    "it is empty",
+                    "it is empty" if isinstance(item, str) else f"one of its texts is: {item!r}",
                     "Give texts with a visible character.",
                 )
+            cleaned.append(parts[0] if isinstance(item, str) else (parts[0], parts[1]))
         return cleaned
 
-    def _answered(self, windows: Iterable[list[str]]) -> Iterator[np.ndarray]:
-        """Probabilities of each window; each of its distinct texts is answered once."""
+    def _answered(self, windows: Iterable[list[Item]]) -> Iterator[np.ndarray]:
+        """The task's answers to each window; each of its distinct texts is answered once."""
         places: deque[list[int]] = deque()
 
-        def distinct() -> Iterator[list[str]]:
+        def distinct() -> Iterator[list[Item]]:
             for window in windows:
-                known: dict[str, int] = {}
+                known: dict[Item, int] = {}
                 places.append([known.setdefault(text, len(known)) for text in window])
                 yield list(known)
 
         for logits in answer_windows(self._answerer, distinct()):
-            yield _softmax(logits)[places.popleft()]
+            yield self.task.answers(logits)[places.popleft()]
 
-    def _predictions(self, probabilities: np.ndarray) -> list[Prediction]:
-        best = probabilities.argmax(axis=1).tolist()
-        return [
-            Prediction(self.labels[place], row[place], dict(zip(self.labels, row, strict=True)))
-            for place, row in zip(best, probabilities.tolist(), strict=True)
-        ]
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    logits = logits.astype(np.float64)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    def _predictions(self, answers: np.ndarray) -> list[Prediction]:
+        found = []
+        for row, values in zip(answers, answers.tolist(), strict=True):
+            said = self.task.said(row, self.labels)
+            named = dict(zip(self.labels, values, strict=True))
+            found.append(Prediction(said.words, said.probability, named))
+        return found
 
 
 def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int, *, bulk: bool) -> Answerer:

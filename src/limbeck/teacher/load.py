@@ -177,29 +177,6 @@ def _settle_padding(
         )
 
 
-def check_single_label(checkpoint: Checkpoint) -> None:
-    """Refuse heads for which a softmax over classes would be the wrong loss.
-
-    Raises:
-        TeacherError: For multi-label and regression heads.
-    """
-    where = f"{checkpoint.path}/config.json"
-    problem = getattr(checkpoint.config, "problem_type", None)
-    if problem == "multi_label_classification":
-        raise TeacherError(
-            where,
-            "problem_type is multi_label_classification; a softmax over its labels would train "
-            "towards a wrong target",
-            "This version distills single-label classifiers only.",
-        )
-    if problem == "regression" or len(checkpoint.labels) < 2:
-        raise TeacherError(
-            where,
-            f"the head has {len(checkpoint.labels)} output(s): regression, not classes",
-            "This version distills single-label classifiers only.",
-        )
-
-
 def load_classifier(
     checkpoint: Checkpoint,
     *,

@@ -52,6 +52,7 @@ def sides_of(
         teacher_heads=teacher.heads if teacher else head_count(config),
         first_token=-1 if checkpoint.pads_left else 0,
         seed=seed,
+        task=lessons.task,
     )
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
-from limbeck.data.texts import UNLABELLED
+from limbeck.data.targets import labelled
 from limbeck.knowledge.anew import AskedAnew
 from limbeck.knowledge.answers import Answers
+from limbeck.tasks.single_label import SINGLE_LABEL
+from limbeck.tasks.task import Task
 from limbeck.teacher.attention import part_width
 from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
@@ -59,13 +61,14 @@ class Lessons:
 
     Attributes:
         encoded: Token ids under the student's tokenizer.
-        labels: Class indices, -100 where unlabelled.
+        labels: Targets (`data.targets`).
         answers: What the teacher says to the same rows, or None without a teacher.
         teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
         rows: Those that may be learned from, rising; None for all.
         companion: The teacher that gives the answers, where it learns along.
         masking: Hides words, which are the labels then; None shows the texts as they are.
+        task: Which losses are right for them.
     """
 
     encoded: Encoded
@@ -76,19 +79,20 @@ class Lessons:
     rows: np.ndarray | None = None
     companion: LearningTeacher | None = None
     masking: Masking | None = None
+    task: Task = SINGLE_LABEL
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
         if self.masking is None:
-            answered, labelled = len(rows), int((self.labels[rows] != UNLABELLED).sum())
+            answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
         else:
-            answered = labelled = self.masking.count(self.encoded, rows, number)
+            answered = with_label = self.masking.count(self.encoded, rows, number)
         return Counted(
             rows=len(rows),
             answered=answered,
-            labelled=labelled,
+            labelled=with_label,
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
         )
@@ -115,3 +119,4 @@ class Exam:
 
     encoded: Encoded
     labels: np.ndarray
+    task: Task = SINGLE_LABEL

@@ -13,10 +13,10 @@ import numpy as np
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import HardTerm, Term
 from limbeck.data.batches import shuffled_batches
-from limbeck.data.texts import UNLABELLED
+from limbeck.data.targets import labelled
 from limbeck.machine import kept_pages, tensor_cores, threads
 from limbeck.progress import Step, say, step
-from limbeck.tasks import classification
+from limbeck.tasks.task import score as score_of
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import Checkpoint
 from limbeck.training.checkpoint import Checkpoints, Progress
@@ -157,7 +157,7 @@ class _Trainer:
         masked = self.lessons.masking is not None
         if masked or any(not isinstance(term, HardTerm) for term in self.stepper.terms):
             return rows
-        return rows[self.lessons.labels[rows] != UNLABELLED]
+        return rows[labelled(self.lessons.labels[rows])]
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         return shuffled_batches(
@@ -270,7 +270,8 @@ class _Trainer:
     def _look(self, log: Log, bar: Step, exam: Exam) -> None:
         self.stepper.watch.check()
         weights = self.stepper.optimizer.weights()
-        score = classification.accuracy(
+        score = score_of(
+            exam.task,
             predict_logits(
                 self.model, self.checkpoint, exam.encoded, precision=self.machine.precision
             ),

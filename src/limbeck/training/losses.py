@@ -27,7 +27,6 @@ from limbeck.objective import (
     earth_movers_weights,
     entropy_weights,
     gap_temperature,
-    hard_cross_entropy,
     hidden_cosine,
     hidden_mse,
     hidden_normalized_mse,
@@ -48,6 +47,7 @@ from limbeck.objective import (
     standardize_logits,
     uncertainty_weights,
 )
+from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 from limbeck.training.layer_maps import Depths, Matched, map_in_step
 
@@ -94,6 +94,7 @@ class Sides:
         teacher_heads: Attention heads of the teacher.
         first_token: Place of the token that stands for the text: 0, or -1 where padding is left.
         seed: Of what a term draws.
+        task: Which losses are right for labels and logits.
     """
 
     depths: Depths
@@ -101,6 +102,7 @@ class Sides:
     teacher_heads: int
     first_token: int
     seed: int
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Inputs:
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
-        labels: [batch], -100 where unlabelled; or [masked], the tokens that were hidden.
+        labels: Targets [batch] or [batch, classes]; or [masked], the tokens that were hidden.
         attention_mask: [batch, tokens].
         teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
@@ -188,23 +190,27 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
     """The term's unweighted value over one part, a float32 scalar with gradients."""
     match term:
         case HardTerm():
-            return hard_cross_entropy(inputs.student_logits, inputs.labels)
+            return sides.task.hard(inputs.student_logits, inputs.labels)
         case LogitsTerm():
-            return logits_value(term, inputs)
+            return logits_value(term, inputs, sides.task)
         case ExitsTerm():
-            return _exits(term, inputs)
+            return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
             return _matched(term, inputs, sides)
         case _:
             assert_never(term)
 
 
-def logits_value(term: LogitsTerm, inputs: Inputs) -> Tensor:
+def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
     """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
     if not len(student):  # by chance, no word of this part is masked
         return student.sum()
+    if not task.distributes:
+        assert not isinstance(term.temperature, Adaptive)  # refused by the plan
+        temperature = number_at(term.temperature, inputs.share)
+        return task.soft(student, teacher, temperature=temperature)
     if term.standardize:
         student, teacher = standardize_logits(student), standardize_logits(teacher)
     temperature = _temperature(term, student, teacher, inputs.share)
@@ -259,13 +265,13 @@ def _row_weights(term: LogitsTerm, inputs: Inputs) -> Tensor | None:
             assert_never(term.examples)
 
 
-def _exits(term: ExitsTerm, inputs: Inputs) -> Tensor:
+def _exits(term: ExitsTerm, inputs: Inputs, task: Task) -> Tensor:
     values = []
     for layer in term.layers or ():
         logits = inputs.exit_logits[layer]
-        soft = logit_kl(logits, inputs.student_logits.detach(), temperature=term.temperature)
+        soft = task.soft(logits, inputs.student_logits.detach(), temperature=term.temperature)
         # The term is weighted by its share of rows; labels may lie in the parts otherwise.
-        hard = inputs.label_share * hard_cross_entropy(logits, inputs.labels)
+        hard = inputs.label_share * task.hard(logits, inputs.labels)
         values.append(term.hard * hard + (1 - term.hard) * soft)
     return sum(values[1:], values[0]) / len(values)
 

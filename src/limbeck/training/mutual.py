@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from limbeck.config.schedule import largest, number_at
 from limbeck.config.terms import HardTerm, LogitsTerm, Term
 from limbeck.objective import hard_cross_entropy
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.training.companion import Pupil, Taken, Weighed
 from limbeck.training.losses import Inputs, logits_value, share, term_name
 
@@ -74,4 +75,4 @@ def _value(term: HardTerm | LogitsTerm, mirrored: Inputs) -> Tensor:
         case HardTerm():
             return hard_cross_entropy(mirrored.student_logits, mirrored.labels)
         case LogitsTerm():
-            return logits_value(term, mirrored)
+            return logits_value(term, mirrored, SINGLE_LABEL)

@@ -1,0 +1,74 @@
+"""The tasks that there are, and which one a teacher or a file is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from limbeck.config.recipe import DataConfig
+from limbeck.data.columns import known
+from limbeck.data.raw_labels import LABEL_COLUMNS
+from limbeck.errors import TeacherError
+from limbeck.tasks.multi_label import MultiLabel
+from limbeck.tasks.regression import Regression
+from limbeck.tasks.single_label import SINGLE_LABEL
+from limbeck.tasks.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression())
+"""Every task, in the order of the documentation."""
+
+
+def task_named(name: str) -> Task:
+    """The task of a name (`Task.name`)."""
+    return next(task for task in TASKS if task.name == name)
+
+
+def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Task:
+    """The task that a teacher's head is for.
+
+    Args:
+        config: The teacher's.
+        wished: The recipe's `task`.
+        where: The teacher's path, for the message.
+
+    Raises:
+        TeacherError: If the recipe names a task that the head is not for: a softmax over labels
+            that do not exclude each other, say, would train towards a wrong target.
+    """
+    problem = getattr(config, "problem_type", None)
+    outputs = len(config.id2label or {})
+    if problem is None:
+        problem = "regression" if outputs == 1 else "single_label_classification"
+        if wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
+            problem = "multi_label_classification"
+    found = next(task for task in TASKS if task.problem_type == problem)
+    if wished not in ("auto", found.name):
+        raise TeacherError(
+            f"{where}/config.json",
+            f"the recipe's task is {wished}, but the head has {outputs} output(s) and is for "
+            f"{found.name} (problem_type {problem})",
+            "Delete task from the recipe, or give a teacher of this task.",
+        )
+    return found
+
+
+def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
+    """The task that labelled rows are for, where there is no teacher yet.
+
+    Args:
+        row: The first one.
+        data: The recipe's `data`.
+        wished: The recipe's `task`.
+    """
+    if wished != "auto":
+        return task_named(wished)
+    column = data.label_column or known(row, LABEL_COLUMNS)
+    cell = row.get(column) if column is not None else None
+    if data.label_separator is not None or isinstance(cell, list | tuple):
+        return task_named("multi_label")
+    if data.score_range is not None or (column is None and known(row, ("score",)) is not None):
+        return task_named("regression")
+    return task_named("single_label")

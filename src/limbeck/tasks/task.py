@@ -1,0 +1,165 @@
+"""What every task says of itself: the rest of limbeck asks it, and never which task it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from limbeck.config.recipe import DataConfig
+from limbeck.config.terms import LogitsTerm
+from limbeck.data.raw_labels import LabelForm
+from limbeck.data.texts import Texts
+from limbeck.metrics.drawn import Statistic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How well outputs answer targets, beyond the score.
+
+    Attributes:
+        metrics: Name to figure, in the order in which they are shown.
+        per_class: Class name to precision, recall, f1 and support (rows); empty without classes.
+        confusion: Rows are labels, columns answers, in class order; empty where that says nothing.
+        calibration_error: Expected calibration error, 0 to 1, or None.
+    """
+
+    metrics: dict[str, float]
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    confusion: list[list[int]] = field(default_factory=list)
+    calibration_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer in words, and how sure of it the model is (None where it does not say)."""
+
+    words: str
+    probability: float | None
+
+
+class Task(Protocol):
+    """A task: which columns it reads, which losses are right for it, how it is judged.
+
+    Outputs are what the model's head gives, [rows, outputs]; targets are arrays of
+    `data.targets`.
+
+    Attributes:
+        name: In recipes (`task`).
+        score_name: Of the score that chooses states and that retention is a ratio of.
+        problem_type: What transformers calls the task of the head.
+        pipeline: transformers' name of the pipeline that serves it.
+        distributes: Whether a softmax over the outputs is a distribution over classes, which is
+            what the divergences, their temperatures and the weights of examples are about.
+        statistic: Makes the score of what `parts` gives.
+    """
+
+    name: str
+    score_name: str
+    problem_type: ProblemType
+    pipeline: str
+    distributes: bool
+    statistic: Statistic
+
+    def form(self, data: DataConfig) -> LabelForm:
+        """How labels stand in the rows."""
+        ...
+
+    def names(
+        self, texts: Texts, data: DataConfig, teacher: Sequence[str] | None, source: str
+    ) -> list[str]:
+        """The outputs' names in their order: the teacher's, or (without one) the data's."""
+        ...
+
+    def targets(
+        self, texts: Texts, names: Sequence[str], *, source: str, beside: Sequence[Texts] = ()
+    ) -> np.ndarray:
+        """The rows' labels as targets.
+
+        Args:
+            texts: The split.
+            names: Of the outputs.
+            source: The file, for messages.
+            beside: Other splits whose labels are written in the same way.
+        """
+        ...
+
+    def refuse_unlearnable(self, targets: np.ndarray, names: Sequence[str], source: str) -> None:
+        """Refuse training targets that leave nothing to learn."""
+        ...
+
+    def refuse_stranger(
+        self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], *, where: str
+    ) -> None:
+        """Refuse a teacher whose outputs and these targets do not belong together."""
+        ...
+
+    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+        """The supervised loss, over the rows that have a target; 0 without any."""
+        ...
+
+    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+        """The loss that matches the teacher's outputs."""
+        ...
+
+    def unfit(self, term: LogitsTerm) -> str:
+        """Why a term says nothing about this task's outputs; empty if it does."""
+        ...
+
+    def mixed(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Several teachers' outputs as one.
+
+        Args:
+            outputs: [teachers, rows, outputs].
+            weights: [teachers, rows], summing to 1 over the teachers.
+
+        Returns:
+            [rows, outputs], float32.
+        """
+        ...
+
+    def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What the score is made of, row by row, for resampling: [rows, ...]."""
+        ...
+
+    def measures(self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Measures:
+        """Everything else that is worth showing."""
+        ...
+
+    def changed(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """On which rows two models answer otherwise (bool [rows])."""
+        ...
+
+    def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """How far apart two models' answers are, 0 where they are alike [rows]."""
+        ...
+
+    def answers(self, outputs: np.ndarray) -> np.ndarray:
+        """What users are told: probabilities or values [rows, outputs], float64."""
+        ...
+
+    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+        """A row of `answers` in words."""
+        ...
+
+    def wanted(self, target: Any, names: Sequence[str]) -> str:
+        """A row's target in words."""
+        ...
+
+
+def score(task: Task, outputs: np.ndarray, targets: np.ndarray) -> float:
+    """The task's score; more is better."""
+    parts = task.parts(outputs, targets)
+    return float(task.statistic(parts, np.ones((len(parts), 1)))[0])
+
+
+def agreement(task: Task, outputs: np.ndarray, others: np.ndarray) -> float:
+    """Share of rows on which two models answer alike, 0 to 1."""
+    return float(1 - task.changed(outputs, others).mean())
