@@ -91,8 +91,10 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
             "control", plan, labels_alone, teacher, None, machine, run, cache
         )
     arms["student"].save(run.student)
+    if arms["student"].kept is not None:
+        arms["student"].save_thin(run.thin)
     variants = export_variants(
-        run.student,
+        _smallest(run, arms["student"]),
         run.export,
         max_tokens=plan.max_tokens,
         clean=recipe.data.clean,
@@ -198,7 +200,7 @@ def _contenders(
                 runtime="transformers",
                 answerer=answerer,
                 in_bulk=answerer,
-                place=str(run.student) if name == "student" else None,
+                place=str(_smallest(run, arm)) if name == "student" else None,
                 size_mb=small.float32_mb,
                 parameters=small.parameters,
                 encoder_parameters=small.encoder_parameters,
@@ -210,6 +212,11 @@ def _contenders(
         contenders.append(int8)
     contenders.extend(variant_contenders(variants, small))
     return contenders
+
+
+def _smallest(run: RunFolder, student: Arm) -> Path:
+    """The student's folder, or that of the pruned model without its zeros."""
+    return run.student if student.kept is None else run.thin
 
 
 def _report(

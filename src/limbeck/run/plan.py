@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from limbeck.run.online import (
     settled_precision,
 )
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
+from limbeck.student.pruned import parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
@@ -113,6 +115,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     teacher = look_at(recipe.teacher)
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    if recipe.student.pruning.wanted:
+        refuse_unprunable(recipe.student.pruning, early.config)
     objective = plan_objective(recipe, early, teacher, task)
     _refuse_ensemble(recipe, task)
     others = tuple(_look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
@@ -144,7 +148,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
     teacher_counts = count_parameters(teacher.config, teacher)
-    student_counts = count_parameters(student.config, student.checkpoint)
+    student_counts = _pruned_counts(
+        count_parameters(student.config, student.checkpoint), student.config, recipe
+    )
     need = knowledge_mb(kind, teacher.config, len(material.names), encoded.lengths)
     logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
     need += len(others) * knowledge_mb(logits, teacher.config, len(material.names), encoded.lengths)
@@ -194,6 +200,12 @@ def describe(plan: Plan) -> list[str]:
     if plan.student.teacher_layers:
         taken = ", ".join(map(str, plan.student.teacher_layers))
         lines.append(f"          taken from the teacher's layers {taken}")
+    pruning = plan.recipe.student.pruning
+    if pruning.wanted:
+        left = {"heads": pruning.heads, "neurons": pruning.neurons}
+        kept = " and ".join(f"{count} {what}" for what, count in left.items() if count is not None)
+        how = "in one shot" if pruning.rounds == 1 else f"in {pruning.rounds} rounds"
+        lines.append(f"          {kept} a layer stay, {how}")
     if plan.trimmed is not None:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")
@@ -287,6 +299,10 @@ def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
 def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     """Optimizer steps of all trainings of the student."""
     trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
+    pruning = recipe.student.pruning
+    if pruning.wanted:
+        one = recipe.training.model_copy(update={"epochs": pruning.epochs})
+        trainings += [one] * pruning.rounds
     return sum(
         planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
@@ -318,6 +334,15 @@ def _plan_general(
     refuse_other_tokenizer(general.teacher, teacher, where="pretraining.teacher")
     refuse_other_shape(general.student, student)
     return general
+
+
+def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
+    """What is left of a student's parameters once heads and neurons are taken out."""
+    wanted = recipe.student.pruning
+    if not wanted.wanted:
+        return counts
+    gone = parameters_gone(config, heads=wanted.heads, neurons=wanted.neurons)
+    return Counts(counts.parameters - gone, counts.encoder_parameters - gone)
 
 
 def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:

@@ -17,6 +17,7 @@ from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
 from limbeck.teacher.family import Family, family_of, position_limit
+from limbeck.teacher.thin import thin_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -242,6 +243,9 @@ def loaded(
     """
     import torch
 
+    thin = thin_model(auto_class, checkpoint.path, config, checkpoint.family, attention=attention)
+    if thin is not None:
+        return thin.eval(), []
     try:
         with quiet_transformers():
             model, info = auto_class.from_pretrained(
