@@ -28,9 +28,10 @@ from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
 from limbeck.run.chain import source_of
+from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
-from limbeck.run.plan import Plan, describe, make_plan
+from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement
