@@ -82,6 +82,8 @@ def train_arm(
         for note in built.notes:
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
+    # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
+    built.model.config.problem_type = plan.task.problem_type
     train_split, validation = plan.material.train, plan.material.validation
     lessons = Lessons(
         encoded=student_encoding(plan, "train", cache=cache),
