@@ -14,11 +14,19 @@ from limbeck.config.recipe import Recipe
 from limbeck.config.terms import HardTerm
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.card import model_card
-from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
+from limbeck.evaluation.measure import (
+    Contender,
+    Measurements,
+    measure,
+    performance,
+    retention,
+    span,
+)
 from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import worst_disagreements
 from limbeck.evaluation.report import Export, Report, Span
 from limbeck.evaluation.verdict import verdict
+from limbeck.evaluation.words import is_share
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
@@ -97,6 +105,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         max_tokens=plan.max_tokens,
         clean=recipe.data.clean,
         task=plan.task,
+        paired=plan.material.train.texts.paired,
         title="exporting the student",
     )
     report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
@@ -241,6 +250,7 @@ def _report(
         data={
             **material.counts,
             "classes": material.names,
+            "pairs": material.train.texts.paired,
             "max_tokens": plan.max_tokens,
             "train_texts_cut": plan.encoded.cut,
             "test_is_validation": material.tested_on_validation,
@@ -251,7 +261,7 @@ def _report(
         teacher=shown["teacher"],
         student=shown["student"],
         arms={name: shown[name] for name in others if name != "teacher"},
-        retention=span(resamples.ratio("student", "teacher")),
+        retention=retention(resamples),
         agreement=agreement(plan.task, measured.logits["student"], measured.logits["teacher"]),
         differences=_differences(resamples, fastest, others),
         exports=list(exports),
@@ -312,9 +322,12 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "judge it."
         )
     if rows < 500:
-        warnings.append(
-            f"{rows} test rows are few: differences under {100 / rows**0.5:.0f} points are noise."
+        noise = (
+            f"{100 / rows**0.5:.0f} points"
+            if is_share(plan.task.score_name)
+            else (f"{rows**-0.5:.2f}")
         )
+        warnings.append(f"{rows} test rows are few: differences under {noise} are noise.")
     if plan.encoded.cut > 0.01 * len(plan.encoded):
         share = plan.encoded.cut / len(plan.encoded)
         warnings.append(

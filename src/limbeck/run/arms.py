@@ -169,6 +169,7 @@ def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
         max_tokens=plan.max_tokens,
         clean=plan.recipe.data.clean,
         task=plan.task,
+        paired=plan.material.train.texts.paired,
         names=("onnx", "onnx_int8"),
         title="exporting the teacher",
     )

@@ -23,6 +23,9 @@ from limbeck.tasks.task import Measures, ProblemType, Said
 if TYPE_CHECKING:
     from torch import Tensor
 
+_GAIN = 0.2
+"""How much better another numbering must fit before it is believed over the given one."""
+
 
 class MultiLabel:
     """Each class applies or not, by micro F1; a class applies where its probability is over 0.5."""
@@ -46,27 +49,40 @@ class MultiLabel:
             return label_names(data.labels, teacher)
         if data.labels is not None:
             return list(data.labels)
-        found = sorted({label for written in texts.labels() for label in json.loads(written)})
+        found = _distinct([texts])
         if not found:
             raise DataError(source, "no row has a label", "Check data.label_column.")
-        return found
+        whole = all(label.isdecimal() for label in found)
+        return sorted(found, key=int) if whole else sorted(found)
 
     def targets(
         self, texts: Texts, names: Sequence[str], *, source: str, beside: Sequence[Texts] = ()
     ) -> np.ndarray:
         """1 where a class applies, else 0; -100 in rows without labels: [rows, classes], int8.
 
+        As with single labels, names are matched first; if all labels of all splits are integers
+        and one of them is no name, they are indices.
+
         Raises:
-            TeacherError: For a label that is none of the names.
+            TeacherError: For a label that is none of the names, or two names that are alike.
         """
         places = {folded(name): place for place, name in enumerate(names)}
+        if len(places) < len(names):
+            raise TeacherError(
+                "config.json, id2label",
+                "two classes have the same name",
+                "Give each class its own name in the teacher's config.",
+            )
+        everywhere = _distinct([texts, *beside])
+        whole = all(label.isdecimal() for label in everywhere)
+        if whole and not all(folded(label) in places for label in everywhere):
+            places = {str(place): place for place in range(len(names))}
+        used = np.unique(texts.codes)
         sets = np.zeros((len(texts.written) + 1, len(names)), dtype=np.int8)
         sets[-1] = UNLABELLED  # -1 is the last
-        for code, written in enumerate(texts.written):
-            for label in json.loads(written):
+        for code in used[used >= 0].tolist():
+            for label in json.loads(texts.written[code]):
                 place = places.get(folded(label))
-                if place is None and label.isdecimal() and int(label) < len(names):
-                    place = int(label)
                 if place is None:
                     raise _unknown(texts, code, label, names, source)
                 sets[code, place] = 1
@@ -94,10 +110,13 @@ class MultiLabel:
 
         answers = (outputs > 0).astype(np.float64)
         hits = 2 * targets.T.astype(np.float64) @ answers
-        f1 = hits / np.maximum(targets.sum(0)[:, None] + answers.sum(0)[None, :], 1)
-        used = targets.sum(0) > 0
-        rows, columns = linear_sum_assignment(-f1)
-        given, best = np.diag(f1)[used].mean(), f1[rows, columns][used].mean()
+        wanted = targets.sum(0, dtype=np.float64)
+        scores = hits / np.maximum(wanted[:, None] + answers.sum(0)[None, :], 1)
+        used = wanted > 0
+        if not used.any():  # no class applies to any row, so none tells the order
+            return
+        rows, columns = linear_sum_assignment(-scores)
+        given, best = np.diag(scores)[used].mean(), scores[rows, columns][used].mean()
         if best - given > _GAIN:
             raise TeacherError(
                 where,
@@ -197,8 +216,10 @@ class MultiLabel:
         return ", ".join(names[place] for place in np.flatnonzero(target > 0).tolist()) or "none"
 
 
-_GAIN = 0.2
-"""How much better another numbering must fit before it is believed over the given one."""
+def _distinct(splits: Sequence[Texts]) -> set[str]:
+    return {
+        label for texts in splits for written in texts.labels() for label in json.loads(written)
+    }
 
 
 def _unknown(
