@@ -26,7 +26,7 @@ from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import worst_disagreements
 from limbeck.evaluation.report import Export, Report, Span
 from limbeck.evaluation.verdict import verdict
-from limbeck.evaluation.words import is_share
+from limbeck.evaluation.words import luck
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
@@ -41,7 +41,7 @@ from limbeck.run.material import Datasets
 from limbeck.run.plan import Plan, describe, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
-from limbeck.tasks.task import agreement
+from limbeck.tasks.task import agreement, says_one_thing
 from limbeck.training.choice import Machine, choose
 from limbeck.training.log import read_log
 
@@ -315,6 +315,11 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "There is no test file: scores are those of the validation rows, which chose the best "
             "state, and are a little too good. Give data.test."
         )
+    if says_one_thing(plan.task, measured.logits["teacher"]):
+        warnings.append(
+            "The teacher answers every test row alike: it has nothing to teach. Train it longer, "
+            "or at a higher rate."
+        )
     shared = plan.material.counts.get("validation_rows_in_test", 0)
     if shared:
         warnings.append(
@@ -322,11 +327,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "judge it."
         )
     if rows < 500:
-        noise = (
-            f"{100 / rows**0.5:.0f} points"
-            if is_share(plan.task.score_name)
-            else (f"{rows**-0.5:.2f}")
-        )
+        noise = luck(rows, plan.task.score_name)
         warnings.append(f"{rows} test rows are few: differences under {noise} are noise.")
     if plan.encoded.cut > 0.01 * len(plan.encoded):
         share = plan.encoded.cut / len(plan.encoded)

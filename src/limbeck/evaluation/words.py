@@ -22,6 +22,11 @@ def signed(value: float, score_name: str) -> str:
     return f"{100 * value:+.2f}" if is_share(score_name) else f"{value:+.4f}"
 
 
+def luck(rows: int, score_name: str) -> str:
+    """About how much of a difference the choice of so few rows makes."""
+    return f"{100 / rows**0.5:.0f} points" if is_share(score_name) else f"{rows**-0.5:.2f}"
+
+
 def change(difference: Span, score_name: str) -> str:
     """A difference with its interval: ``+1.20 points (interval +0.10 to +2.30)``."""
     unit = " points" if is_share(score_name) else ""

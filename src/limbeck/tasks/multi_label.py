@@ -17,7 +17,7 @@ from limbeck.data.texts import UNLABELLED, Texts
 from limbeck.errors import DataError, TeacherError, nearest
 from limbeck.metrics.counts import f1
 from limbeck.metrics.drawn import of_sums
-from limbeck.metrics.multi_label import label_counts
+from limbeck.metrics.multi_label import label_counts, mean_average_precision
 from limbeck.tasks.task import Measures, ProblemType, Said
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class MultiLabel:
 
     def measures(self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Measures:
         """Macro F1 and mean average precision over the classes that occur, whole rows right."""
-        from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+        from sklearn.metrics import precision_recall_fscore_support
 
         answers, present = outputs > 0, targets.sum(0) > 0
         found = precision_recall_fscore_support(
@@ -171,13 +171,12 @@ class MultiLabel:
             zero_division=0.0,  # pyright: ignore[reportArgumentType]
         )
         figures = np.asarray(found, dtype=np.float64)
-        precisions = average_precision_score(
-            targets[:, present] > 0, outputs[:, present], average="macro"
-        )
         return Measures(
             metrics={
                 "macro_f1": float(figures[2][present].mean()) if present.any() else 0.0,
-                "mean_average_precision": float(precisions) if present.any() else 0.0,
+                "mean_average_precision": (
+                    mean_average_precision(outputs, targets) if present.any() else 0.0
+                ),
                 "exact_match": float((answers == (targets > 0)).all(axis=1).mean()),
             },
             per_class={
