@@ -11,7 +11,7 @@ from limbeck.data.read import read_rows
 from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts, gather
 from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
-from limbeck.evaluation.measure import Contender, measure, performance, span
+from limbeck.evaluation.measure import Contender, measure, performance, retention, span
 from limbeck.evaluation.report import Comparison, Export
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
@@ -31,15 +31,15 @@ def compare(recipe: Recipe, student: str) -> Comparison:
     """
     teacher = look_at(recipe.teacher)
     other = look_at(TeacherConfig(path=student), role="student")
-    if teacher.labels != other.labels:
+    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task_of_teacher(other.config, task.name, where=student)
+    if task.problem_type != "regression" and teacher.labels != other.labels:
         raise TeacherError(
             student,
             f"its classes are {other.labels[:8]}, the teacher's are {teacher.labels[:8]}: their "
             "answers cannot be compared",
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    task_of_teacher(other.config, task.name, where=student)
     rows, labels, names = _rows(recipe, teacher, task)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
@@ -61,7 +61,7 @@ def compare(recipe: Recipe, student: str) -> Comparison:
         rows=len(rows),
         teacher=shown[0],
         student=shown[1],
-        retention=span(measured.resamples.ratio("student", "teacher")),
+        retention=retention(measured.resamples),
         agreement=agreement(task, measured.logits["student"], measured.logits["teacher"]),
         difference=span(measured.resamples.difference("student", "teacher")),
     )
@@ -88,6 +88,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             max_tokens=recipe.data.max_tokens,
             clean=recipe.data.clean,
             task=task,
+            paired=rows.paired,
         )
         contenders = [served, *variant_contenders(variants, _counts(model))]
         measured = measure(

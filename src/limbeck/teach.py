@@ -15,6 +15,7 @@ from limbeck.machine import cores_or, threads
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Labelled, Material, first_row, gather_material
 from limbeck.tasks.known import task_of_rows
+from limbeck.tasks.task import says_one_thing
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import (
     Checkpoint,
@@ -133,4 +134,6 @@ def _teach(
         f"{output}: {material.task.score_name} {interval.value:.4f} on {where} "
         f"(interval {interval.low:.4f} to {interval.high:.4f})"
     )
+    if says_one_thing(material.task, logits):
+        say("  it answers every row alike: train it longer, or at a higher rate")
     return interval.value

@@ -11,6 +11,7 @@ import numpy as np
 from limbeck.data.texts import UNLABELLED
 
 _STRATA = 10
+_RARE = 10
 
 
 def labelled(targets: np.ndarray) -> np.ndarray:
@@ -29,7 +30,8 @@ def none_like(targets: np.ndarray, rows: int) -> np.ndarray:
 def strata(targets: np.ndarray) -> np.ndarray:
     """Class indices (int64, -100 without a target) to stratify by.
 
-    Sets of classes are classes of their own, numbers fall into tenths of the rows.
+    Sets of classes are classes of their own, but for those of few rows, which are one together: of
+    thousands of rare sets half would be held out. Numbers fall into tenths of the rows.
     """
     if targets.dtype == np.int64:
         return targets
@@ -37,7 +39,9 @@ def strata(targets: np.ndarray) -> np.ndarray:
     found = np.full(len(targets), UNLABELLED, dtype=np.int64)
     known = targets[here]
     if targets.ndim == 2:
-        found[here] = np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
+        _, own, rows = np.unique(known, axis=0, return_inverse=True, return_counts=True)
+        own = own.reshape(-1)
+        found[here] = np.where(rows[own] < _RARE, len(rows), own)
     elif len(known):
         bounds = np.quantile(known, np.linspace(0, 1, _STRATA + 1)[1:-1])
         found[here] = np.searchsorted(bounds, known, side="right")

@@ -35,12 +35,23 @@ tags:
 ```python
 from transformers import pipeline
 
-answer = pipeline("{task.pipeline}", model="<this folder>")
+{_usage(report, task)}
 ```
 
 Made by limbeck {report.limbeck_version}, which is not needed to load it. The recipe, the report and
 faster ONNX exports lie beside this folder. {_cleaning(report)}
 """
+
+
+def _usage(report: Report, task: Task) -> str:
+    """The lines that answer with it: a pipeline shows one label, unless it is asked for all."""
+    every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""
+    text = '{"text": "a text", "text_pair": "another"}' if report.data.get("pairs") else '"a text"'
+    lines = f'''answer = pipeline("{task.pipeline}", model="<this folder>"{every})
+print(answer({text}))'''
+    if every:
+        lines += "  # each label with its probability; those above 0.5 apply"
+    return lines
 
 
 def _score(span: Span) -> str:

@@ -157,6 +157,13 @@ def performance(
     )
 
 
+def retention(resamples: Resamples) -> Span | None:
+    """The student's score over the teacher's; None where that is not above 0, as chance is."""
+    if resamples.score("teacher").value <= 0:
+        return None
+    return span(resamples.ratio("student", "teacher"))
+
+
 def span(interval: Interval) -> Span:
     """An interval as the report keeps it."""
     return Span(value=interval.value, low=interval.low, high=interval.high)

@@ -57,6 +57,7 @@ def export_variants(
     max_tokens: int,
     clean: CleanConfig,
     task: Task,
+    paired: bool | None = None,
     names: tuple[str, ...] = tuple(FILES),
     title: str = "exporting",
 ) -> list[Variant]:
@@ -70,13 +71,15 @@ def export_variants(
         max_tokens: Where texts are cut at prediction.
         clean: The cleaning that is applied at prediction.
         task: What the outputs mean.
+        paired: Whether it answers pairs of texts, so that others are refused at prediction; None
+            if that is not known.
         names: Which variants (keys of `FILES`); ``onnx`` is always made, the others need it.
         title: Of the progress bar.
     """
     checkpoint = look_at(TeacherConfig(path=str(source)), role="model")
     model = load_classifier(checkpoint, attention="eager")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_companions(checkpoint, folder, max_tokens, clean, task)
+    _write_companions(checkpoint, folder, max_tokens, clean, task, paired)
     makers: dict[str, Callable[[Path], None]] = {
         "onnx": lambda path: _to_onnx(model, checkpoint, path),
         "onnx_fused": lambda path: _fuse(checkpoint, folder / FILES["onnx"], path),
@@ -107,7 +110,12 @@ def _made(name: str, path: Path, make: Callable[[Path], None]) -> Variant:
 
 
 def _write_companions(
-    checkpoint: Checkpoint, folder: Path, max_tokens: int, clean: CleanConfig, task: Task
+    checkpoint: Checkpoint,
+    folder: Path,
+    max_tokens: int,
+    clean: CleanConfig,
+    task: Task,
+    paired: bool | None,
 ) -> None:
     checkpoint.tokenizer.save_pretrained(folder)
     checkpoint.config.save_pretrained(folder)
@@ -115,6 +123,7 @@ def _write_companions(
         folder / "limbeck.json",
         {
             "task": task.name,
+            "pairs": paired,
             "labels": checkpoint.labels,
             "max_tokens": checkpoint.max_tokens(max_tokens),
             "padding_side": checkpoint.tokenizer.padding_side,

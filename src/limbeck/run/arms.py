@@ -103,6 +103,8 @@ def train_arm(
         for note in built.notes:
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
+    # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
+    built.model.config.problem_type = plan.task.problem_type
     train_split, validation = plan.material.train, plan.material.validation
     lessons = Lessons(
         encoded=student_encoding(plan, "train", cache=cache),
@@ -199,6 +201,7 @@ def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
         max_tokens=plan.max_tokens,
         clean=plan.recipe.data.clean,
         task=plan.task,
+        paired=plan.material.train.texts.paired,
         names=("onnx", "onnx_int8"),
         title="exporting the teacher",
     )

@@ -146,8 +146,14 @@ def _another_voice(plan: Plan, other: Checkpoint, cache: Path) -> Voice:
         kind=Kind(precision=precision),
         settings=settings,
     )
-    order = [other.labels.index(label) for label in plan.teacher.labels]
-    return Voice(answers, np.array(order))
+    return Voice(answers, _order(other, plan))
+
+
+def _order(other: Checkpoint, plan: Plan) -> np.ndarray:
+    """For each output of the first teacher, the other's index of it."""
+    if plan.task.problem_type == "regression":  # one number, whatever it is called
+        return np.zeros(1, dtype=np.int64)
+    return np.array([other.labels.index(label) for label in plan.teacher.labels])
 
 
 def _logits(plan: Plan, teacher: Teacher, split: str, cache: Path) -> Recorded:

@@ -68,6 +68,7 @@ class Predictor:
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
         self.task = task_named(facts.get("task", "single_label"))
+        self.paired: bool | None = facts.get("pairs")
         self._clean = cleaner(CleanConfig(**facts["clean"]))
         self._bulk = bulk
         verdict = read_json(gate)
@@ -78,7 +79,8 @@ class Predictor:
         """One prediction a text, in order.
 
         Raises:
-            ExportError: For a text that is empty after cleaning; none is answered then.
+            ExportError: For a text that is empty after cleaning, or a single text where pairs
+                were learned (and the reverse); none is answered then.
         """
         cleaned = self._cleaned(texts, before=0)
         if 0 < len(cleaned) <= _ONE_BATCH and not self._bulk:
@@ -118,6 +120,7 @@ class Predictor:
     def _cleaned(self, texts: Sequence[Item], *, before: int) -> list[Item]:
         cleaned: list[Item] = []
         for place, item in enumerate(texts):
+            self._refuse_other_kind(item, before + place + 1)
             parts = [self._clean(part) for part in ((item,) if isinstance(item, str) else item)]
             if not all(part.strip() for part in parts):
                 raise ExportError(
@@ -127,6 +130,17 @@ class Predictor:
                 )
             cleaned.append(parts[0] if isinstance(item, str) else (parts[0], parts[1]))
         return cleaned
+
+    def _refuse_other_kind(self, item: Item, number: int) -> None:
+        if self.paired is None or self.paired != isinstance(item, str):
+            return
+        kinds = {True: "pairs of texts", False: "single texts"}
+        raise ExportError(
+            f"text {number}",
+            f"it is one of {kinds[not self.paired]}, but the model was trained on "
+            f"{kinds[self.paired]}",
+            "Give (first, second) for each." if self.paired else "Give one string for each.",
+        )
 
     def _answered(self, windows: Iterable[list[Item]]) -> Iterator[np.ndarray]:
         """The task's answers to each window; each of its distinct texts is answered once."""

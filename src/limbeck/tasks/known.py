@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import known
-from limbeck.data.raw_labels import LABEL_COLUMNS
+from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
 from limbeck.errors import TeacherError
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.regression import Regression
@@ -44,7 +44,21 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
         problem = "regression" if outputs == 1 else "single_label_classification"
         if wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
             problem = "multi_label_classification"
-    found = next(task for task in TASKS if task.problem_type == problem)
+    found = next((task for task in TASKS if task.problem_type == problem), None)
+    if found is None:
+        known_types = ", ".join(task.problem_type for task in TASKS)
+        raise TeacherError(
+            f"{where}/config.json",
+            f"its problem_type is {problem!r}, which is none of {known_types}",
+            "Write the one that the head was trained for.",
+        )
+    if found.name == "regression" and outputs != 1:
+        raise TeacherError(
+            f"{where}/config.json",
+            f"the head is for regression and has {outputs} outputs; only one number a text can be "
+            "learned and judged",
+            "Give a teacher with one output; if these are classes, mend problem_type.",
+        )
     if wished not in ("auto", found.name):
         raise TeacherError(
             f"{where}/config.json",
@@ -67,8 +81,9 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
         return task_named(wished)
     column = data.label_column or known(row, LABEL_COLUMNS)
     cell = row.get(column) if column is not None else None
-    if data.label_separator is not None or isinstance(cell, list | tuple):
+    if data.label_separator is not None or isinstance(cell, list | tuple) or is_list(cell):
         return task_named("multi_label")
-    if data.score_range is not None or (column is None and known(row, ("score",)) is not None):
+    scored = known({column: cell} if column is not None else row, ("score",)) is not None
+    if data.score_range is not None or scored:
         return task_named("regression")
     return task_named("single_label")

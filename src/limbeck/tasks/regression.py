@@ -85,7 +85,7 @@ class Regression:
             f"(correlation {correlation:.2f}), the scores from {targets.min():.2g} to "
             f"{targets.max():.2g}: labels and teacher would pull to different numbers",
             "Bring the scores to the teacher's scale, or leave them out of training "
-            "(data.unlabelled).",
+            "(data.unlabelled); train the teacher longer if its answers hardly differ.",
         )
 
     def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:

@@ -160,6 +160,11 @@ def score(task: Task, outputs: np.ndarray, targets: np.ndarray) -> float:
     return float(task.statistic(parts, np.ones((len(parts), 1)))[0])
 
 
+def says_one_thing(task: Task, outputs: np.ndarray) -> bool:
+    """Whether a model answers every row alike: it has learned what is frequent, and no more."""
+    return not task.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
+
 def agreement(task: Task, outputs: np.ndarray, others: np.ndarray) -> float:
     """Share of rows on which two models answer alike, 0 to 1."""
     return float(1 - task.changed(outputs, others).mean())
