@@ -95,6 +95,15 @@ def test_iob1_is_recognized() -> None:
     assert "data.tags=iob1" in error.remedy
 
 
+@given(_rows())
+def test_iob1_leaves_iob2_as_it_is_and_mends_beginnings(runs: list[tuple[int, str]]) -> None:
+    """Real files in IOB2 hold a few I-X that follow nothing: one setting reads them all."""
+    tags = _written(runs, "iob2")
+    assert to_iob2(tags, "iob1") == tags
+    assert to_iob2(["I-new", *tags], "iob1") == ["B-new", *tags]
+    assert "data.tags=iob1" in _refused(["I-new", *tags], earlier=["O", "B-LOC"]).remedy
+
+
 @pytest.mark.parametrize("tag", ["S-LOC", "E-LOC", "U-LOC", "L-LOC", "M-LOC"])
 def test_bioes_and_its_kin_are_recognized(tag: str) -> None:
     """One word says what to do."""

@@ -22,6 +22,9 @@ _RULE = "in IOB2 every I-X follows B-X or I-X of the same X"
 def to_iob2(tags: Sequence[str], scheme: TagScheme) -> list[str]:
     """The same entities in IOB2; tags that the scheme does not know stay for `TagCheck` to name.
 
+    Tags in IOB2 stay as they are under iob1, but for an I-X that goes on with nothing: it becomes
+    B-X. So iob1 also mends files with a few such tags.
+
     Args:
         tags: Of one text.
         scheme: In which they are written.
@@ -124,7 +127,8 @@ class TagCheck:
         return DataError(
             where,
             found,
-            f"Write B-{kind} where the entity begins, or mend the tag before it.",
+            f"Write B-{kind} where the entity begins, or mend the tag before it. With --set "
+            f"data.tags=iob1 every I-{kind} that goes on with nothing begins an entity.",
         )
 
 
