@@ -67,7 +67,7 @@ def made_tokenizers() -> dict[str, Any]:
                 special_tokens=special,
                 initial_alphabet=alphabet,
                 show_progress=False,
-            ),  # fmt: skip
+            ),
         )
         level.post_processor = processors.RobertaProcessing(
             ("</s>", 2), ("<s>", 0), trim_offsets=trimmed, add_prefix_space=False
