@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.data.encode import tokenizer_bytes
 from limbeck.data.spans import Spans, spans_of
 from limbeck.data.texts import Texts
+from limbeck.data.tokenizer_bytes import tokenizer_bytes
 from limbeck.data.words import Words
 from limbeck.errors import DataError
 from limbeck.files import read_json, whole_folder, write_json

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from limbeck.config.recipe import DataConfig
+from limbeck.data.columns import TEXT_COLUMNS, known
 from limbeck.data.conll import LINE
 from limbeck.data.read import Row
 from limbeck.errors import DataError
@@ -141,3 +143,29 @@ def _named(tag: Any, names: Sequence[str] | None, where: str) -> str:
             "Mend the number, or set data.labels to the names of all tags.",
         )
     return names[int(tag)]
+
+
+def holds_tokens(row: Row) -> bool:
+    """Whether a row looks tagged: a list of tokens, and no text."""
+    column = known(row, TOKEN_COLUMNS)
+    if column is None or known(row, TEXT_COLUMNS) is not None:
+        return False
+    return list_of(row[column]) is not None
+
+
+def untagged(rows: Iterable[Row], data: DataConfig, source: str) -> Iterator[Row]:
+    """Rows for a task of texts, as they are.
+
+    Raises:
+        DataError: If the first one holds a list of tokens and nobody named a column of texts.
+    """
+    for number, row in enumerate(rows):
+        if not number and data.text_column is None and holds_tokens(row):
+            raise DataError(
+                source,
+                f"the rows hold lists of tokens ({', '.join(map(str, row))}), and the task is one "
+                "of whole texts",
+                "Set task=token_classification (with a teacher of that task), or name the column "
+                "of the texts: data.text_column.",
+            )
+        yield row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +11,16 @@ import numpy as np
 
 from limbeck.config.recipe import CleanConfig
 from limbeck.data.clean import cleaner
+from limbeck.data.columns import TEXT_COLUMNS, known
 from limbeck.data.conll import LINE
 from limbeck.data.read import Row
 from limbeck.data.spool import SpoolWriter
 from limbeck.data.tagged_rows import TOKEN_COLUMNS, find_column, tags_column_of, tags_of, words_of
 from limbeck.data.tags import TagCheck, TagScheme, to_iob2
 from limbeck.data.texts import UNLABELLED, Texts
+from limbeck.data.unspaced import unspaced
+from limbeck.data.worded import worded
 from limbeck.errors import DataError, nearest
-
-_UNSPACED = (
-    (0x2E80, 0x303E), (0x3041, 0x30FF), (0x3100, 0x312F), (0x3190, 0x31FF), (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0xFE30, 0xFE4F), (0xFF00, 0xFFEF), (0x20000, 0x3FFFF),
-)  # fmt: skip
-"""Han, kana and bopomofo, their punctuation and full-width forms: written without spaces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +52,26 @@ class Words:
         return Words(
             self.starts[places], self.ends[places], offsets, self.written, self.codes[places]
         )
+
+    def untagged_after(self, other: Words) -> Words:
+        """The words of `other`, and then these without their tags."""
+        return Words(
+            np.concatenate([other.starts, self.starts]),
+            np.concatenate([other.ends, self.ends]),
+            np.concatenate([other.offsets, other.offsets[-1] + self.offsets[1:]]),
+            other.written,
+            np.concatenate([other.codes, np.full(len(self.codes), -1, dtype=np.int32)]),
+        )
+
+    def spans(self, row: int) -> tuple[tuple[int, int], ...]:
+        """Where the words of a row stand."""
+        own = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+        return tuple(zip(self.starts[own].tolist(), self.ends[own].tolist(), strict=True))
+
+    def tobytes(self) -> bytes:
+        """Where all words stand, for fingerprints; tags do not count."""
+        arrays = (self.starts, self.ends, self.offsets)
+        return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def gather_words(
@@ -114,7 +131,8 @@ def gather_words(
             "Set data.tags_column to the column of the tags.",
         )
     spool = writer.finish()
-    return Texts(name, spool, (), np.full(len(spool), -1, dtype=np.int32)), gathered.finish()
+    words = gathered.finish()
+    return Texts(name, spool, (), np.full(len(spool), -1, dtype=np.int32), words=words), words
 
 
 class _Gathered:
@@ -156,12 +174,12 @@ def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     Args:
         words: None of them empty.
     """
-    letters = all(len(word) == 1 for word in words) and any(_unspaced(word) for word in words)
+    letters = all(len(word) == 1 for word in words) and any(unspaced(word) for word in words)
     spans: list[tuple[int, int]] = []
     parts: list[str] = []
     at = 0
     for place, word in enumerate(words):
-        if place and not letters and not (_unspaced(words[place - 1][-1]) and _unspaced(word[0])):
+        if place and not letters and not (unspaced(words[place - 1][-1]) and unspaced(word[0])):
             parts.append(" ")
             at += 1
         parts.append(word)
@@ -170,9 +188,17 @@ def joined(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     return "".join(parts), spans
 
 
-def _unspaced(character: str) -> bool:
-    code = ord(character)
-    return code >= 0x2E80 and any(first <= code <= last for first, last in _UNSPACED)
+def with_tokens(rows: Iterable[Row], tokens_column: str | None) -> Iterator[Row]:
+    """Rows of plain texts among untagged ones with the words of `worded`; others as they are."""
+    for row in rows:
+        tokens = tokens_column if tokens_column in row else known(row, TOKEN_COLUMNS)
+        column = known(row, TEXT_COLUMNS)
+        text = None if tokens is not None or column is None else row[column]
+        if not isinstance(text, str):
+            yield row
+            continue
+        words = [text[start:end] for start, end in worded(text).spans]
+        yield {tokens_column or TOKEN_COLUMNS[0]: words}
 
 
 def encode_tags(words: Words, names: Sequence[str], *, source: str) -> np.ndarray:

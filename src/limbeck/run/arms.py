@@ -83,8 +83,9 @@ def train_arm(
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
     train_split, validation = plan.material.train, plan.material.validation
+    encoded = student_encoding(plan, "train", cache=cache)
     lessons = Lessons(
-        encoded=student_encoding(plan, "train", cache=cache),
+        encoded=encoded if answers is None else encoded.where_also(plan.encoded),
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
