@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from limbeck.config.recipe import Recipe, TeacherConfig
-from limbeck.data.read import read_rows
+from limbeck.data.per_word import Targets
 from limbeck.data.targets import labelled
-from limbeck.data.texts import Texts, gather
+from limbeck.data.texts import Texts
 from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
 from limbeck.evaluation.measure import Contender, measure, performance, retention, span
 from limbeck.evaluation.report import Comparison, Export
@@ -18,7 +16,9 @@ from limbeck.export.onnx_files import export_variants
 from limbeck.machine import cores_or, threads
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
+from limbeck.tasks.head import head_of
 from limbeck.tasks.known import task_of_teacher
+from limbeck.tasks.reading import read_texts
 from limbeck.tasks.task import Task, agreement
 from limbeck.teacher.load import Checkpoint, look_at
 
@@ -128,16 +128,14 @@ def _served(name: str, checkpoint: Checkpoint, max_tokens: int) -> Contender:
 
 
 def _counts(checkpoint: Checkpoint) -> Counts:
-    return count_parameters(checkpoint.config, checkpoint)
+    return count_parameters(checkpoint.config, checkpoint, head=head_of(checkpoint.config))
 
 
-def _rows(
-    recipe: Recipe, checkpoint: Checkpoint, task: Task
-) -> tuple[Texts, np.ndarray, list[str]]:
+def _rows(recipe: Recipe, checkpoint: Checkpoint, task: Task) -> tuple[Texts, Targets, list[str]]:
     source = recipe.data.train
     if source is None:
         raise RecipeError("--test", "this is missing", "Name a file of labelled rows.")
-    rows = gather("test", read_rows(source), source, recipe.data, labels=task.form(recipe.data))
+    rows = read_texts("test", source, recipe.data, task, labels=True)
     names = task.names(rows, recipe.data, checkpoint.labels, source)
     labels = task.targets(rows, names, source=source)
     bare = int((~labelled(labels)).sum())

@@ -90,7 +90,11 @@ def _teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = load_classifier(
-            base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
+            base,
+            attention=machine.attention,
+            new_head=material.names,
+            dropout=recipe.dropout,
+            head=material.task.head,
         )
     model.config.problem_type = material.task.problem_type
     train(

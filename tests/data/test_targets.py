@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from limbeck.data.split import stratified_holdout
-from limbeck.data.targets import labelled, none_like, strata
+from limbeck.data.targets import labelled, strata, with_none
+from limbeck.data.texts import Texts
 
 CLASSES = np.array([1, -100, 0])
 SETS = np.array([[1, 0], [-100, -100], [0, 0]], dtype=np.int8)
@@ -14,10 +17,12 @@ NUMBERS = np.array([0.5, np.nan, -100.0], dtype=np.float32)
 
 
 @pytest.mark.parametrize("targets", [CLASSES, SETS, NUMBERS], ids=["classes", "sets", "numbers"])
-def test_rows_without_a_target_are_known_as_such(targets: np.ndarray) -> None:
+def test_rows_without_a_target_are_known_as_such(
+    targets: np.ndarray, texts_of: Callable[..., Texts]
+) -> None:
     """A missing label that counts as one teaches a wrong answer; -100 may be a number's value."""
     np.testing.assert_array_equal(labelled(targets), [True, False, True])
-    more = np.concatenate([targets, none_like(targets, 2)])
+    more = with_none(targets, texts_of(["one more", "another"]))
     assert more.dtype == targets.dtype
     np.testing.assert_array_equal(labelled(more), [True, False, True, False, False])
 

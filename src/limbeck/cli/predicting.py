@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -35,6 +36,14 @@ def predict_file(
 
 
 def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
+    if predictor.task.of_words:
+        for prediction in predictor.stream(rows):
+            found = [
+                asdict(replace(one, probability=round(one.probability, 6)))
+                for one in prediction.entities
+            ]
+            stream.write(json.dumps({"entities": found}, ensure_ascii=False) + "\n")
+        return
     to_lines = _LINES[predictor.task.name]
     for answers in predictor.stream_probabilities(rows):
         stream.write("".join(to_lines(answers, predictor.labels)))

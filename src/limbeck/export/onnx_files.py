@@ -15,6 +15,7 @@ from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
 from limbeck.runtime.openvino_model import openvino_failure
+from limbeck.tasks.head import head_of
 from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
@@ -154,6 +155,8 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
     example = checkpoint.tokenizer(
         ["a text", "a longer text, so that there is padding"], padding=True, return_tensors="pt"
     )
+    axes = {0: "batch", 1: "tokens"}
+    of_words = head_of(checkpoint.config) == "token_classifier"
     # The exporter that traces: onnxruntime's fusions and quantizer know its graphs, and not
     # those of torch.export (seen with torch 2.13 and onnxruntime 1.31).
     torch.onnx.export(
@@ -164,7 +167,7 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
         opset_version=_OPSET,
         input_names=names,
         output_names=["logits"],
-        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {"logits": {0: "batch"}},
+        dynamic_axes=dict.fromkeys(names, axes) | {"logits": axes if of_words else {0: "batch"}},
     )
     if checkpoint.family.shared_layers:
         _read_shared_weights_directly(path)

@@ -106,8 +106,9 @@ def train_arm(
     # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
     built.model.config.problem_type = plan.task.problem_type
     train_split, validation = plan.material.train, plan.material.validation
+    encoded = student_encoding(plan, "train", cache=cache)
     lessons = Lessons(
-        encoded=student_encoding(plan, "train", cache=cache),
+        encoded=encoded if answers is None else encoded.where_also(plan.encoded),
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),

@@ -110,7 +110,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size), head=task.head)
     if recipe.student.pruning.wanted:
         refuse_unprunable(recipe.student.pruning, early.config)
         _refuse_lost_heads(recipe)
@@ -141,16 +141,19 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     student = early
     if trimmed is not None:
         student = _with_vocabulary(
-            plan_student(recipe.student, teacher, len(trimmed.kept)), trimmed
+            plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
-    teacher_counts = count_parameters(teacher.config, teacher)
+    teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
     student_counts = _pruned_counts(
-        count_parameters(student.config, student.checkpoint), student.config, recipe
+        count_parameters(student.config, student.checkpoint, head=task.head),
+        student.config,
+        recipe,
     )
-    need = knowledge_mb(kind, teacher.config, len(material.names), encoded.lengths)
+    numbers = len(material.names) * encoded.answers_a_row
+    need = knowledge_mb(kind, teacher.config, numbers, encoded.lengths)
     logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
-    need += len(others) * knowledge_mb(logits, teacher.config, len(material.names), encoded.lengths)
+    need += len(others) * knowledge_mb(logits, teacher.config, numbers, encoded.lengths)
     recorded = objective.needs_teacher and recipe.knowledge.source == "recorded"
     return Plan(
         recipe=recipe,
@@ -225,6 +228,12 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
 
 
 def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
+    if recipe.ensemble.teachers and task.of_words:
+        raise RecipeError(
+            "ensemble.teachers",
+            f"the task is {task.name}, and several teachers are mixed text by text only",
+            "Name one teacher.",
+        )
     if recipe.ensemble.combine == "confidence" and not task.distributes:
         raise RecipeError(
             "ensemble.combine",

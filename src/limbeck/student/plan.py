@@ -10,9 +10,9 @@ from limbeck.config.recipe import StudentConfig, TeacherConfig
 from limbeck.config.shapes import SHAPES, Architecture
 from limbeck.errors import StudentError
 from limbeck.student.architecture import architecture_of, own_checkpoint, own_config
-from limbeck.student.head import Head, model_class
 from limbeck.student.narrow import refuse_uncuttable
 from limbeck.student.sizes import Widths, wanted_widths
+from limbeck.tasks.head import Head, model_class
 from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 

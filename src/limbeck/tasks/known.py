@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import known
 from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
+from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import TeacherError
+from limbeck.tasks.head import head_of
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
+from limbeck.tasks.token_classification import TokenClassification
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression())
+TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression(), TokenClassification())
 """Every task, in the order of the documentation."""
 
 
@@ -38,15 +41,18 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
         TeacherError: If the recipe names a task that the head is not for: a softmax over labels
             that do not exclude each other, say, would train towards a wrong target.
     """
-    problem = getattr(config, "problem_type", None)
+    head = head_of(config)
+    problem = None if head == "token_classifier" else getattr(config, "problem_type", None)
     outputs = len(config.id2label or {})
-    if problem is None:
+    if problem is None and head == "classifier":
         problem = "regression" if outputs == 1 else "single_label_classification"
         if wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
             problem = "multi_label_classification"
-    found = next((task for task in TASKS if task.problem_type == problem), None)
+    found = next(
+        (task for task in TASKS if (task.head, task.problem_type) == (head, problem)), None
+    )
     if found is None:
-        known_types = ", ".join(task.problem_type for task in TASKS)
+        known_types = ", ".join(task.problem_type for task in TASKS if task.problem_type)
         raise TeacherError(
             f"{where}/config.json",
             f"its problem_type is {problem!r}, which is none of {known_types}",
@@ -63,7 +69,7 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
         raise TeacherError(
             f"{where}/config.json",
             f"the recipe's task is {wished}, but the head has {outputs} output(s) and is for "
-            f"{found.name} (problem_type {problem})",
+            f"{found.name} ({f'problem_type {problem}' if problem else 'a head of words'})",
             "Delete task from the recipe, or give a teacher of this task.",
         )
     return found
@@ -79,6 +85,8 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
     """
     if wished != "auto":
         return task_named(wished)
+    if data.tokens_column is not None or (data.text_column is None and holds_tokens(row)):
+        return task_named("token_classification")
     column = data.label_column or known(row, LABEL_COLUMNS)
     cell = row.get(column) if column is not None else None
     if data.label_separator is not None or isinstance(cell, list | tuple) or is_list(cell):

@@ -18,7 +18,7 @@ from limbeck.errors import DataError, TeacherError, nearest
 from limbeck.metrics.counts import f1
 from limbeck.metrics.drawn import of_sums
 from limbeck.metrics.multi_label import label_counts, mean_average_precision
-from limbeck.tasks.task import Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,9 @@ class MultiLabel:
 
     name = "multi_label"
     score_name = "micro F1"
-    problem_type: ProblemType = "multi_label_classification"
+    of_words = False
+    head: ClassifierHead = "classifier"
+    problem_type: ProblemType | None = "multi_label_classification"
     pipeline = "text-classification"
     distributes = False
     statistic = staticmethod(of_sums(f1))

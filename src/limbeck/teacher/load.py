@@ -16,6 +16,7 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
+from limbeck.tasks.head import Head, head_of, model_class
 from limbeck.teacher.family import Family, family_of, position_limit
 from limbeck.teacher.thin import thin_model
 
@@ -184,6 +185,7 @@ def load_classifier(
     attention: str = "eager",
     new_head: list[str] | None = None,
     dropout: float | None = None,
+    head: Head | None = None,
 ) -> PreTrainedModel:
     """The checkpoint's classifier in float32, whatever type it is stored in.
 
@@ -193,19 +195,18 @@ def load_classifier(
             one keep it.
         new_head: Class names of a head to make, for an encoder that has none (`teach`).
         dropout: Of hidden states and attention, or None for the checkpoint's own.
+        head: Of which kind the new one is; None for the checkpoint's own.
 
     Raises:
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
-    from transformers import AutoModelForSequenceClassification
-
     config = type(checkpoint.config).from_dict(checkpoint.config.to_dict())
     if new_head is not None:
         set_class_names(config, new_head)
     if dropout is not None:
         set_dropout(config, dropout)
     model, missing = loaded(
-        AutoModelForSequenceClassification,
+        model_class(head or head_of(checkpoint.config)),
         checkpoint,
         config,
         attention=attention,
