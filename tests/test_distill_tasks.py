@@ -220,7 +220,7 @@ def test_a_correlation_is_told_in_its_own_unit(numbers: Run) -> None:
     assert not any("point" in sentence for sentence in [*report.verdict, *report.warnings])
     page = (run / "report.html").read_text()
     assert "Root mean squared error" in page or "root mean squared error" in page
-    assert " points" not in page
+    assert "points of Spearman" not in page
     assert "✓" not in page  # no number is right or wrong by its digits
     assert '"text_pair"' in (run / "student" / "README.md").read_text()
 
