@@ -110,8 +110,8 @@ class TagCheck:
         return DataError(
             where,
             f"the tag {tag!r} is unknown: tags of entities are O, B-TYPE and I-TYPE",
-            "Write it so; where tags are one class a word (such as parts of speech): "
-            "--set data.tags=none.",
+            "Write it so; tags that are one class a word (such as parts of speech) are no task of "
+            "limbeck.",
         )
 
     def _broken(self, tags: Sequence[str], place: int, where: str) -> DataError:

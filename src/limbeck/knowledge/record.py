@@ -167,7 +167,7 @@ def answers(
     encoded: Encoded,
     rows: np.ndarray,
     kind: Kind,
-) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+) -> tuple[np.ndarray | list[np.ndarray], dict[str, list[np.ndarray]]]:
     """Logits and the parts' shard columns, one array a row.
 
     A row's logits are [classes], or [words, classes] where words are answered.
@@ -185,7 +185,7 @@ def answers(
     said = outputs_of(answer.logits.float().cpu().numpy(), batch, encoded)
     if isinstance(said, WordOutputs):
         return np.split(said.values, said.offsets[1:-1]), columns
-    return list(said), columns
+    return said, columns
 
 
 def _refuse_broken(
