@@ -14,7 +14,7 @@ from limbeck.config.terms import LogitsTerm
 from limbeck.data.texts import Texts
 from limbeck.errors import DataError, TeacherError
 from limbeck.tasks.regression import Regression
-from limbeck.tasks.task import says_one_thing, score
+from limbeck.tasks.task import merit, says_one_thing, score
 
 TASK = Regression()
 Split = Callable[..., Texts]
@@ -120,3 +120,20 @@ def test_numbers_are_said_without_a_probability() -> None:
     assert TASK.said(np.array([3.14159]), ["score"]).words == "3.14"
     assert TASK.said(np.array([3.14159]), ["score"]).probability is None
     assert TASK.wanted(np.float32(2.5), ["score"]) == "2.5"
+
+
+def test_states_are_chosen_by_answers_that_lie_near_the_scores() -> None:
+    """A state of the first steps ranks well while its answers hardly differ from each other."""
+    targets = np.array([0.0, 1.0, 2.0, 3.0, 5.0], dtype=np.float32)
+    early = (3 + targets[:, None] / 1000).astype(np.float32)
+    late = np.array([[0.2], [1.4], [1.3], [3.1], [4.6]], dtype=np.float32)
+    task = Regression()
+    assert score(task, early, targets) > score(task, late, targets)
+    assert merit(task, late, targets) > merit(task, early, targets)
+
+
+def test_a_new_head_begins_with_the_mean() -> None:
+    """From 0 it spends its first steps on the mean alone."""
+    np.testing.assert_allclose(
+        Regression().prior(np.array([1.0, np.nan, 4.0], dtype=np.float32)), [2.5]
+    )

@@ -13,7 +13,7 @@ from limbeck.data.raw_labels import SCORE_COLUMNS, LabelForm, scores
 from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
 from limbeck.errors import DataError, TeacherError
-from limbeck.metrics.correlation import drawn_spearman, pearson
+from limbeck.metrics.correlation import concordance, drawn_spearman, pearson
 from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
@@ -115,6 +115,14 @@ class Regression:
     def mixed(self, outputs: Tensor, weights: Tensor) -> Tensor:
         """The weighted mean."""
         return (outputs.float() * weights[..., None]).sum(dim=0)
+
+    def prior(self, targets: np.ndarray) -> np.ndarray:
+        """The mean."""
+        return targets[labelled(targets)].mean(keepdims=True)
+
+    def merit(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Lin's concordance: ranks alone would keep a state whose answers hardly differ."""
+        return concordance(outputs[:, 0], targets)
 
     def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Answer and score: [rows, 2]."""

@@ -87,6 +87,12 @@ class SingleLabel:
         log_probabilities = torch.log_softmax(outputs.float(), dim=-1)
         return torch.logsumexp(log_probabilities + weights.log()[..., None], dim=0)
 
+    def prior(self, targets: np.ndarray) -> None:
+        """Any: classes are told apart within a few steps."""
+
+    def merit(self, outputs: np.ndarray, targets: np.ndarray) -> None:
+        """The score says it."""
+
     def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """1.0 a row whose largest logit is the label's, else 0.0."""
         return (outputs.argmax(axis=1) == targets).astype(np.float64)

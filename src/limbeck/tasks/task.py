@@ -132,6 +132,14 @@ class Task(Protocol):
         """
         ...
 
+    def prior(self, targets: Targets) -> np.ndarray | None:
+        """Outputs [outputs] that a new head does best to begin with, or None where any will do."""
+        ...
+
+    def merit(self, outputs: Outputs, targets: Targets) -> float | None:
+        """What chooses states where the score alone does not say which is better; else None."""
+        ...
+
     def parts(self, outputs: Outputs, targets: Targets) -> np.ndarray:
         """What the score is made of, row by row, for resampling: [rows, ...]."""
         ...
@@ -173,6 +181,12 @@ def says_one_thing(task: Task, outputs: Outputs) -> bool:
         tags = outputs.values.argmax(axis=1)
         return bool((tags == tags[:1]).all())
     return not task.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
+
+def merit(task: Task, outputs: Outputs, targets: Targets) -> float:
+    """What validation chooses states by, more is better: the score, or what the task says."""
+    known = task.merit(outputs, targets)
+    return score(task, outputs, targets) if known is None else known
 
 
 def agreement(task: Task, outputs: Outputs, others: Outputs) -> float:

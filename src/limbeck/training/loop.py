@@ -16,7 +16,7 @@ from limbeck.data.batches import shuffled_batches
 from limbeck.data.targets import labelled
 from limbeck.machine import kept_pages, tensor_cores, threads
 from limbeck.progress import Step, say, step
-from limbeck.tasks.task import score as score_of
+from limbeck.tasks.task import merit
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import Checkpoint
 from limbeck.training.checkpoint import Checkpoints, Progress
@@ -270,7 +270,7 @@ class _Trainer:
     def _look(self, log: Log, bar: Step, exam: Exam) -> None:
         self.stepper.watch.check()
         weights = self.stepper.optimizer.weights()
-        score = score_of(
+        score = merit(
             exam.task,
             predict_logits(
                 self.model, self.checkpoint, exam.encoded, precision=self.machine.precision
