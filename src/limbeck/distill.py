@@ -31,7 +31,7 @@ from limbeck.run.chain import source_of
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.plan import Plan, describe, make_plan
-from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
+from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement
 from limbeck.training.choice import Machine, choose
@@ -84,6 +84,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     run.write_recipe(recipe)
 
     knowledge = ask_teacher(plan, teacher, cache=cache)
+    plan = judged_by(plan, knowledge)
     arms = {"student": _student(plan, teacher, knowledge, machine, run, cache, datasets)}
     if recipe.evaluation.control and plan.material.has_labels:
         labels_alone = (HardTerm(weight=1.0),)
@@ -124,6 +125,7 @@ def _student(
     if source is not plan:
         teacher = load_teacher(source)
         knowledge = ask_teacher(source, teacher, cache=cache)
+        source = judged_by(source, knowledge)
     return train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
 
 
@@ -174,14 +176,14 @@ def _contenders(
     variants: Sequence[Variant],
 ) -> list[Contender]:
     counts, small = plan.teacher_counts, plan.student_counts
-    teacher = from_folder(plan.teacher.path, max_tokens=plan.max_tokens)
+    teacher = from_folder(plan.recipe.teacher, max_tokens=plan.max_tokens)
     contenders = [
         Contender(
             name="teacher",
             runtime="transformers",
             answerer=teacher,
             in_bulk=teacher,
-            place=plan.teacher.path,
+            place=plan.teacher.path if plan.recipe.teacher.pooling is None else None,
             size_mb=counts.float32_mb,
             parameters=counts.parameters,
             encoder_parameters=counts.encoder_parameters,

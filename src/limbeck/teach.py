@@ -61,6 +61,12 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
     base = look_at(recipe.base, role="base encoder")
     work = output.with_name(f".{output.name}.teaching")
     task = task_of_rows(first_row(recipe.data, datasets), recipe.data, recipe.task)
+    if task.apart:
+        raise RecipeError(
+            "task",
+            f"it is {task.name}, and a teacher of vectors is not trained on labels",
+            "Take a sentence encoder as teacher of `limbeck distill` as it is.",
+        )
     material = gather_material(
         recipe.data, None, task=task, seed=recipe.seed, datasets=datasets, folder=work
     )
@@ -91,7 +97,9 @@ def _teach(
         model = load_classifier(
             base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
         )
-    model.config.problem_type = material.task.problem_type
+    problem = material.task.problem_type
+    assert problem != "sentence_vectors"  # refused by `teach`
+    model.config.problem_type = problem
     train(
         model,
         base,

@@ -11,13 +11,14 @@ from limbeck.data.raw_labels import LABEL_COLUMNS
 from limbeck.errors import TeacherError
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.regression import Regression
+from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression())
+TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression(), SentenceEmbeddings())
 """Every task, in the order of the documentation."""
 
 
@@ -42,9 +43,18 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
     outputs = len(config.id2label or {})
     if problem is None:
         problem = "regression" if outputs == 1 else "single_label_classification"
-        if wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
+        if getattr(config, "sentence_vectors", None) is not None:
+            problem = "sentence_vectors"
+        elif wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
             problem = "multi_label_classification"
     found = next(task for task in TASKS if task.problem_type == problem)
+    if wished == "sentence_embeddings" != found.name:
+        raise TeacherError(
+            where,
+            "the recipe's task is sentence_embeddings, but nothing says how this checkpoint makes "
+            "a vector of a text (no modules.json)",
+            "Give a sentence-transformers folder, or set teacher.pooling (mean, cls or max).",
+        )
     if wished not in ("auto", found.name):
         raise TeacherError(
             f"{where}/config.json",

@@ -30,6 +30,7 @@ class SingleLabel:
     problem_type: ProblemType = "single_label_classification"
     pipeline = "text-classification"
     distributes = True
+    apart = False
     statistic = staticmethod(mean_of_rows)
 
     def form(self, data: DataConfig) -> LabelForm:

@@ -17,7 +17,10 @@ from limbeck.metrics.drawn import Statistic
 if TYPE_CHECKING:
     from torch import Tensor
 
-ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+ProblemType = Literal[
+    "regression", "single_label_classification", "multi_label_classification", "sentence_vectors"
+]  # fmt: skip
+"""As transformers calls them; it has no name for the last."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Task(Protocol):
         pipeline: transformers' name of the pipeline that serves it.
         distributes: Whether a softmax over the outputs is a distribution over classes, which is
             what the divergences, their temperatures and the weights of examples are about.
+        apart: Whether the texts of a pair are answered one by one, and no row needs a label.
         statistic: Makes the score of what `parts` gives.
     """
 
@@ -66,6 +70,7 @@ class Task(Protocol):
     problem_type: ProblemType
     pipeline: str
     distributes: bool
+    apart: bool
     statistic: Statistic
 
     def form(self, data: DataConfig) -> LabelForm:

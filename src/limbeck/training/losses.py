@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from limbeck.config.schedule import Adaptive, number_at
@@ -16,6 +17,7 @@ from limbeck.config.terms import (
     RelationsTerm,
     SimilarityTerm,
     Term,
+    VectorsTerm,
 )
 from limbeck.objective import (
     attention_distribution_kl,
@@ -30,12 +32,14 @@ from limbeck.objective import (
     hidden_cosine,
     hidden_mse,
     hidden_normalized_mse,
+    in_batch_similarity_kl,
     logit_correlation,
     logit_jensen_shannon,
     logit_kl,
     logit_reverse_kl,
     logit_skewed_kl,
     logit_skewed_reverse_kl,
+    matryoshka,
     pooled_cosine,
     pooled_mse,
     pooled_normalized_mse,
@@ -172,6 +176,8 @@ def term_name(term: Term) -> str:
             return "hard"
         case LogitsTerm():
             return f"logits_{term.divergence}"
+        case VectorsTerm():
+            return f"vectors_{term.distance}"
         case HiddenTerm():
             return f"hidden_{term.distance}" + ("_first" if term.tokens == "first" else "")
         case AttentionTerm():
@@ -193,6 +199,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
             return sides.task.hard(inputs.student_logits, inputs.labels)
         case LogitsTerm():
             return logits_value(term, inputs, sides.task)
+        case VectorsTerm():
+            return _vectors(term, inputs)
         case ExitsTerm():
             return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -238,6 +246,17 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
             return DIVERGENCES[term.divergence](
                 student, teacher, temperature=temperature, weights=weights
             )
+
+
+def _vectors(term: VectorsTerm, inputs: Inputs) -> Tensor:
+    """The distance between the vectors of both sides, whole or by their first numbers too."""
+    student, teacher = inputs.student_logits, inputs.teacher_logits
+    assert teacher is not None
+    if term.distance != "similarity":
+        return POOLED[term.distance](student, teacher)
+    sizes = sorted({*term.prefixes, student.shape[-1]})
+    loss = partial(in_batch_similarity_kl, temperature=term.temperature)
+    return matryoshka(loss, student, teacher, sizes=sizes, weights=[1.0] * len(sizes))
 
 
 def _temperature(term: LogitsTerm, student: Tensor, teacher: Tensor, share: float) -> Any:
@@ -392,7 +411,7 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
             return part.labelled / whole.labelled if whole.labelled else 0.0
         case LogitsTerm():
             return part.answered / whole.answered if whole.answered else 0.0
-        case SimilarityTerm() | ExitsTerm():
+        case VectorsTerm() | SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
             return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens
