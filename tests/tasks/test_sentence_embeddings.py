@@ -68,7 +68,7 @@ def encoder(
             num_attention_heads=4,
             intermediate_size=64,
             max_position_embeddings=64,
-            initializer_range=0.3,
+            initializer_range=0.1,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -76,9 +76,8 @@ def encoder(
             if pooling is None:
                 return folder / "plain"
             st = pytest.importorskip("sentence_transformers")
-            from sentence_transformers.sentence_transformer import modules as models
-
             from sentence_transformers.base import modules as base
+            from sentence_transformers.sentence_transformer import modules as models
 
             transformer, dense_layer, normalization = base.Transformer, base.Dense, base.Normalize
             modules: list[Any] = [transformer(str(folder / "plain"))]
@@ -107,7 +106,7 @@ def settings(tmp_path: Path) -> Callable[..., Any]:
             "data.max_tokens": 32,
             "student.layers": 2,
             "knowledge.folder": str(tmp_path / "knowledge"),
-            "training.epochs": 4,
+            "training.epochs": 10,
             "training.learning_rate": 2e-3,
             "training.batch_rows": 32,
             "training.precision": "float32",
@@ -152,3 +151,206 @@ def test_the_student_is_a_sentence_transformer_with_the_vectors_that_were_measur
     assert {one["name"] for one in gate["exports"] if one["accepted"]} >= {"onnx"} or all(
         "slower" in one["reason"] for one in gate["exports"] if one["name"] == "onnx"
     )
+
+
+@pytest.mark.parametrize(
+    ("pooling", "normalize", "dense"),
+    [("mean", True, None), ("cls", False, None), ("max", True, None), ("mean", True, 12)],
+)
+def test_limbeck_gives_the_vectors_of_sentence_transformers(
+    encoder: Encoder, tmp_path: Path, pooling: str, normalize: bool, dense: int | None
+) -> None:
+    """A teacher that is pooled otherwise here than where it was trained teaches other vectors."""
+    from limbeck.runtime.bulk import answer_all
+    from limbeck.runtime.transformers_model import from_folder
+
+    folder = encoder(pooling, normalize=normalize, dense=dense)
+    texts = _read(_texts(tmp_path / "texts.jsonl", 40, seed=5))
+    st = pytest.importorskip("sentence_transformers")
+    theirs = st.SentenceTransformer(str(folder), device="cpu").encode(texts)
+    ours = answer_all(from_folder(str(folder), max_tokens=64), texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_narrower_student_gives_vectors_as_wide_as_its_teacher(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Vectors that are compared with the teacher's must lie in its space, in other programs too."""
+    from limbeck.runtime.bulk import answer_all
+    from limbeck.runtime.transformers_model import from_folder
+
+    st = pytest.importorskip("sentence_transformers")
+    report = distill(
+        settings(
+            encoder(), student__hidden=16, data__validation=None, data__test=None, student__layers=3
+        )
+    )
+    assert report.score_name == "mean cosine to the teacher"
+    assert report.teacher.score.value == pytest.approx(1.0)
+    assert report.student.score.value > 0.5
+    folder = str(tmp_path / "run" / "student")
+    texts = _read(tmp_path / "test.jsonl")
+    theirs = st.SentenceTransformer(folder, device="cpu").encode(texts)
+    assert theirs.shape == (160, 32)
+    ours = answer_all(from_folder(folder, max_tokens=32), texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_plain_encoder_with_a_stated_pooling_teaches_a_narrow_space_by_its_neighbors(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Most encoders say nothing of pooling; vectors of another width have only their neighbors."""
+    terms = [{"kind": "vectors", "distance": "similarity", "prefixes": [4, 8]}]
+    recipe = settings(
+        encoder(None),
+        teacher__pooling="mean",
+        teacher__normalize=True,
+        student__hidden=16,
+        student__vectors="own",
+        objective__terms=terms,
+    )
+    report = distill(recipe)
+    assert report.student.score.value > 0.3
+    facts = read_json(tmp_path / "run" / "student" / "modules.json")
+    assert [one["path"] for one in facts] == ["", "1_Pooling", "2_Normalize"]
+
+
+def _refusal(recipe: Any, tmp_path: Path) -> str:
+    from limbeck.run.plan import make_plan
+
+    with pytest.raises(LimbeckError) as refused:
+        make_plan(recipe, cache=tmp_path / "cache")
+    return str(refused.value)
+
+
+def test_refuses_a_pooling_that_it_does_not_know(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The mean in its place would be plausible, and another model."""
+    message = _refusal(settings(encoder("weightedmean")), tmp_path)
+    assert "weightedmean" in message
+    assert "mean, cls or max" in message
+
+
+def test_refuses_a_task_that_no_pooling_is_stated_for(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A plain encoder has no vectors of texts until somebody says how they are made."""
+    recipe = settings(encoder(None), task="sentence_embeddings")
+    assert "teacher.pooling" in _refusal(recipe, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("term", "vectors", "said"),
+    [
+        ({"distance": "cosine"}, "own", "number by number"),
+        ({"distance": "mse"}, "own", "number by number"),
+        ({"distance": "similarity", "prefixes": [8, 64]}, "teacher", "a vector has 32"),
+        ({"distance": "similarity", "prefixes": [24]}, "own", "a vector has 16"),
+    ],
+)
+def test_refuses_numbers_that_a_vector_has_not(
+    encoder: Encoder,
+    settings: Callable[..., Any],
+    tmp_path: Path,
+    term: dict[str, Any],
+    vectors: str,
+    said: str,
+) -> None:
+    """Broadcast or cut short, they would train towards another target at a plausible loss."""
+    recipe = settings(
+        encoder(),
+        student__hidden=16,
+        student__vectors=vectors,
+        objective__terms=[{"kind": "vectors", **term}],
+    )
+    assert said in _refusal(recipe, tmp_path)
+
+
+def test_refuses_texts_that_no_neighbor_can_be_told_among(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """With two texts the term of neighbors is 0, and nothing would be learned in silence."""
+    few = _write(tmp_path / "few.jsonl", [{"text": "one man"}, {"text": "ONE  man"}])
+    assert "1 distinct texts" in _refusal(settings(encoder(), data__train=str(few)), tmp_path)
+
+
+def test_refuses_the_terms_of_vectors_where_there_are_classes(
+    recipe: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Logits of a classifier are no vectors of texts."""
+    made = recipe(objective__terms=[{"kind": "vectors"}])
+    assert "gives none" in _refusal(made, tmp_path)
+
+
+def test_refuses_scores_that_are_distances(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Turned round, the worst state would be chosen as the best."""
+    turned = _pairs(tmp_path / "turned.jsonl", 200, seed=2, sign=-1.0)
+    with pytest.raises(LimbeckError, match="Turn the scores round"):
+        distill(settings(encoder(), data__validation=str(turned)))
+
+
+def test_texts_that_are_judged_are_not_trained_on(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A text of a judged pair leaks even where its partner is another one."""
+    from limbeck.run.plan import make_plan
+
+    pairs = _pairs(tmp_path / "p.jsonl", 40, seed=3)
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    mixed = [{"text": row["text_b"].upper()} for row in rows]
+    mixed += [{"text": f"{row['text_b']} film film film"} for row in rows]
+    train = _write(tmp_path / "mixed.jsonl", mixed)
+    made = settings(encoder(), data__train=str(train), data__test=str(pairs))
+    plan = make_plan(made, cache=tmp_path / "cache")
+    judged = {text.casefold() for text in plan.material.test.texts.texts}
+    assert not judged & {text.casefold() for text in plan.material.train.texts.texts}
+    assert 0 < len(plan.material.train.texts) <= 40
+
+
+def test_the_score_is_spearman_of_the_cosines() -> None:
+    """The figure must be the one that papers report."""
+    from scipy.stats import spearmanr
+
+    from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
+    from limbeck.tasks.task import score
+
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(60, 5))
+    given = generator.integers(0, 6, size=30).astype(np.float64)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = spearmanr((units[::2] * units[1::2]).sum(1), given).statistic
+    found = score(SentenceEmbeddings(scored=True), vectors, np.repeat(given, 2))
+    assert found == pytest.approx(expected)
+
+
+def test_the_loss_of_logits_is_cosine_and_neighbors() -> None:
+    """What the default learns must be what its page says; it must be 0 for the teacher itself."""
+    import torch
+
+    from limbeck.objective import in_batch_similarity_kl, pooled_cosine
+    from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
+
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 8, 6, generator=generator)
+    task = SentenceEmbeddings()
+    near = in_batch_similarity_kl(student, teacher, temperature=0.05)
+    found = task.soft(student, teacher, temperature=2.0)
+    torch.testing.assert_close(found, pooled_cosine(student, teacher) + near)
+    torch.testing.assert_close(
+        task.soft(student, teacher[:, :4], temperature=2.0).isfinite().all(), torch.tensor(True)
+    )
+    assert float(task.soft(teacher, teacher, temperature=2.0)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_predict_writes_vectors() -> None:
+    """Programs read the lines."""
+    from limbeck.cli.predicting import _LINES
+
+    lines = list(_LINES["sentence_embeddings"](np.array([[0.5, -0.25], [1.0, 0.0]]), []))
+    assert [json.loads(line) for line in lines] == [
+        {"vector": [0.5, -0.25]},
+        {"vector": [1.0, 0.0]},
+    ]

@@ -5,13 +5,23 @@ from __future__ import annotations
 from limbeck.evaluation.report import Report, Span
 from limbeck.tasks.task import Task
 
+_PIPELINE = """from transformers import pipeline
+
+answer = pipeline("{pipeline}", model="<this folder>")"""
+_VECTORS = """from sentence_transformers import SentenceTransformer
+
+vectors = SentenceTransformer("<this folder>").encode(["a text"])"""
+
 
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
-    labels = ", ".join(str(name) for name in report.data["classes"][:20])
+    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
+    library, use = (
+        ("sentence-transformers", _VECTORS) if task.apart else ("transformers", _PIPELINE)
+    )
     verdict = "\n\n".join(report.verdict)
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {task.pipeline}
 tags:
   - knowledge-distillation
@@ -33,9 +43,7 @@ tags:
 {task.name.replace("_", " ").capitalize()}; outputs: {labels}.
 
 ```python
-from transformers import pipeline
-
-answer = pipeline("{task.pipeline}", model="<this folder>")
+{use.format(pipeline=task.pipeline)}
 ```
 
 Made by limbeck {report.limbeck_version}, which is not needed to load it. The recipe, the report and

@@ -29,9 +29,11 @@ class Prediction:
     """An answer to one text, or pair of texts.
 
     Attributes:
-        label: In words: the likeliest class, the classes that apply, or the number.
+        label: In words: the likeliest class, the classes that apply, the number, or the first
+            numbers of a vector.
         probability: How sure that is, 0 to 1; None of a number.
-        probabilities: Every class's; of a regression its number, which is no probability.
+        probabilities: Every class's; of a regression its number and of a sentence embedding the
+            numbers of its vector, by their places, which are no probabilities.
     """
 
     label: str
@@ -105,7 +107,7 @@ class Predictor:
     ) -> Iterator[np.ndarray]:
         """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
 
-        Of a regression these are its numbers.
+        Of a regression these are its numbers, of sentence embeddings the vectors.
         """
         yield from self._answered(self._windows(texts, size))
 
@@ -118,6 +120,12 @@ class Predictor:
     def _cleaned(self, texts: Sequence[Item], *, before: int) -> list[Item]:
         cleaned: list[Item] = []
         for place, item in enumerate(texts):
+            if self.task.apart and not isinstance(item, str):
+                raise ExportError(
+                    f"text {before + place + 1}",
+                    "it is a pair of texts, and a vector is of one text",
+                    "Give the texts one by one (name one column: --text-column).",
+                )
             parts = [self._clean(part) for part in ((item,) if isinstance(item, str) else item)]
             if not all(part.strip() for part in parts):
                 raise ExportError(
