@@ -179,7 +179,7 @@ def _refuse_two_classes(term: Term, where: str, classes: int) -> None:
 def _refuse_vectors(
     term: VectorsTerm, where: str, student: StudentPlan, teacher: Checkpoint
 ) -> None:
-    if vectors_of(teacher.config) is None:
+    if vectors_of(student.config) is None:
         raise RecipeError(
             where,
             f"it compares vectors of texts, but {teacher.path} gives none (no modules.json)",

@@ -100,7 +100,7 @@ def plan_student(
                 "Cut layers only, or use student.init=normal for new weights.",
             )
     config = own_config(architecture, wanted, cut, teacher, layers=layers)
-    with_vectors(config, teacher.config, wanted)
+    with_vectors(config, teacher.config if head == "vectors" else None, wanted)
     own = teacher if architecture == "same" else own_checkpoint(teacher, config)
     return StudentPlan(config, own, taken, narrow, wanted.init, architecture, cut, head)
 
@@ -126,7 +126,7 @@ def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint, head: Head
     assert wanted.checkpoint is not None
     own = look_at(TeacherConfig(path=wanted.checkpoint), role="student")
     config = type(own.config).from_dict(own.config.to_dict())
-    with_vectors(config, teacher.config, wanted)
+    with_vectors(config, teacher.config if head == "vectors" else None, wanted)
     set_class_names(config, teacher.labels)
     set_dropout(config, wanted.dropout)
     if wanted.layers is not None and wanted.layers != layer_count(config):

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def with_vectors(
-    config: PreTrainedConfig, teacher: PreTrainedConfig, wanted: StudentConfig
+    config: PreTrainedConfig, teacher: PreTrainedConfig | None, wanted: StudentConfig
 ) -> None:
-    """Note in a student's config that it makes vectors as its teacher does, or none as it does.
+    """Note in a student's config that it makes vectors as its teacher does, or that it makes none.
 
     Args:
         config: The student's.
-        teacher: The teacher's.
+        teacher: The teacher's, or None for a student with another head.
         wanted: The recipe's `student`: whether its vectors are as wide as the teacher's.
     """
-    vectors = vectors_of(teacher)
-    if vectors is not None:
+    vectors = vectors_of(teacher) if teacher is not None else None
+    if vectors is not None and teacher is not None:
         theirs = vector_width(teacher)
         own = replace(vectors_of(config) or vectors, normalize=vectors.normalize)
         if wanted.vectors == "own":
