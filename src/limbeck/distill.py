@@ -323,7 +323,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             f"{share:.1%} of the training texts are cut at {plan.max_tokens} tokens "
             "(data.max_tokens)."
         )
-    if "control" not in arms:
+    if "control" not in arms and not plan.task.apart:
         warnings.append("There is no control arm, so nothing says what the teacher bought.")
     if "teacher_int8" not in measured.logits:
         warnings.append("The teacher could not be exported to int8, so that arm is missing.")
