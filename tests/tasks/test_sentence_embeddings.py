@@ -357,3 +357,22 @@ def test_predict_writes_vectors() -> None:
         {"vector": [0.5, -0.25]},
         {"vector": [1.0, 0.0]},
     ]
+
+
+def test_the_term_of_vectors_is_its_functions() -> None:
+    """A distance that is another than its name trains towards another target."""
+    import torch
+
+    from limbeck.config.terms import VectorsTerm
+    from limbeck.objective import in_batch_similarity_kl, pooled_cosine, pooled_mse
+    from limbeck.training.vectors import vectors_value
+
+    student, teacher = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(0))
+    for distance, function in (("cosine", pooled_cosine), ("mse", pooled_mse)):
+        term = VectorsTerm(distance=distance)
+        torch.testing.assert_close(
+            vectors_value(term, student, teacher), function(student, teacher)
+        )
+    term = VectorsTerm(distance="similarity", temperature=0.2, prefixes=(2,))
+    parts = [in_batch_similarity_kl(student[:, :size], teacher, temperature=0.2) for size in (2, 6)]
+    torch.testing.assert_close(vectors_value(term, student, teacher), sum(parts) / 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from limbeck.config.schedule import Adaptive, number_at
@@ -32,14 +31,12 @@ from limbeck.objective import (
     hidden_cosine,
     hidden_mse,
     hidden_normalized_mse,
-    in_batch_similarity_kl,
     logit_correlation,
     logit_jensen_shannon,
     logit_kl,
     logit_reverse_kl,
     logit_skewed_kl,
     logit_skewed_reverse_kl,
-    matryoshka,
     pooled_cosine,
     pooled_mse,
     pooled_normalized_mse,
@@ -54,6 +51,7 @@ from limbeck.objective import (
 from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 from limbeck.training.layer_maps import Depths, Matched, map_in_step
+from limbeck.training.vectors import vectors_value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -200,7 +198,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
         case LogitsTerm():
             return logits_value(term, inputs, sides.task)
         case VectorsTerm():
-            return _vectors(term, inputs)
+            assert inputs.teacher_logits is not None
+            return vectors_value(term, inputs.student_logits, inputs.teacher_logits)
         case ExitsTerm():
             return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -246,17 +245,6 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
             return DIVERGENCES[term.divergence](
                 student, teacher, temperature=temperature, weights=weights
             )
-
-
-def _vectors(term: VectorsTerm, inputs: Inputs) -> Tensor:
-    """The distance between the vectors of both sides, whole or by their first numbers too."""
-    student, teacher = inputs.student_logits, inputs.teacher_logits
-    assert teacher is not None
-    if term.distance != "similarity":
-        return POOLED[term.distance](student, teacher)
-    sizes = sorted({*term.prefixes, student.shape[-1]})
-    loss = partial(in_batch_similarity_kl, temperature=term.temperature)
-    return matryoshka(loss, student, teacher, sizes=sizes, weights=[1.0] * len(sizes))
 
 
 def _temperature(term: LogitsTerm, student: Tensor, teacher: Tensor, share: float) -> Any:
