@@ -131,12 +131,7 @@ def show(runs: dict[str, Any]) -> None:
             teacher = _bits(own[0]["teacher"])
     if not means:
         return
-    resamples = Resamples(
-        {name: Evidence(rows) for name, rows in {**means, "teacher": teacher}.items()},
-        count=2000,
-        confidence=0.95,
-        seed=0,
-    )
+    resamples = Resamples({**means, "teacher": teacher}, count=2000, confidence=0.95, seed=0)
     print("\n| method | accuracy | of the teacher's | against logits | against no teacher | s |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in sorted(means, key=lambda name: -means[name].mean()):

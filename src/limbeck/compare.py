@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from limbeck.config.recipe import Recipe, TeacherConfig
-from limbeck.data.read import read_rows
+from limbeck.data.per_word import Targets
 from limbeck.data.targets import labelled
-from limbeck.data.texts import Texts, gather
+from limbeck.data.texts import Texts
 from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
-from limbeck.evaluation.measure import Contender, measure, performance, span
+from limbeck.evaluation.measure import Contender, measure, performance, retention, span
 from limbeck.evaluation.report import Comparison, Export
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
@@ -19,7 +17,9 @@ from limbeck.machine import cores_or, threads
 from limbeck.run.apart import judged_texts
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
+from limbeck.tasks.head import head_of
 from limbeck.tasks.known import task_of_teacher
+from limbeck.tasks.reading import read_texts
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.task import Task, agreement
 from limbeck.teacher.load import Checkpoint, look_at
@@ -33,15 +33,16 @@ def compare(recipe: Recipe, student: str) -> Comparison:
     """
     teacher = look_at(recipe.teacher)
     other = look_at(TeacherConfig(path=student), role="student")
-    if teacher.labels != other.labels:
+    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task_of_teacher(other.config, task.name, where=student)
+    named = task.problem_type != "regression" and not task.apart
+    if named and teacher.labels != other.labels:
         raise TeacherError(
             student,
             f"its classes are {other.labels[:8]}, the teacher's are {teacher.labels[:8]}: their "
             "answers cannot be compared",
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    task_of_teacher(other.config, task.name, where=student)
     task, rows, labels, names = _rows(recipe, teacher, task)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
@@ -63,7 +64,7 @@ def compare(recipe: Recipe, student: str) -> Comparison:
         rows=len(rows),
         teacher=shown[0],
         student=shown[1],
-        retention=span(measured.resamples.ratio("student", "teacher")),
+        retention=retention(measured.resamples),
         agreement=agreement(task, measured.logits["student"], measured.logits["teacher"]),
         difference=span(measured.resamples.difference("student", "teacher")),
     )
@@ -90,6 +91,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             max_tokens=recipe.data.max_tokens,
             clean=recipe.data.clean,
             task=task,
+            paired=rows.paired,
         )
         contenders = [served, *variant_contenders(variants, _counts(model))]
         measured = measure(
@@ -129,16 +131,16 @@ def _served(name: str, checkpoint: Checkpoint, max_tokens: int) -> Contender:
 
 
 def _counts(checkpoint: Checkpoint) -> Counts:
-    return count_parameters(checkpoint.config, checkpoint)
+    return count_parameters(checkpoint.config, checkpoint, head=head_of(checkpoint.config))
 
 
 def _rows(
     recipe: Recipe, checkpoint: Checkpoint, task: Task
-) -> tuple[Task, Texts, np.ndarray, list[str]]:
+) -> tuple[Task, Texts, Targets, list[str]]:
     source = recipe.data.train
     if source is None:
         raise RecipeError("--test", "this is missing", "Name a file of labelled rows.")
-    rows = gather("test", read_rows(source), source, recipe.data, labels=task.form(recipe.data))
+    rows = read_texts("test", source, recipe.data, task, labels=True)
     if task.apart:
         return _scored_pairs(rows)
     names = task.names(rows, recipe.data, checkpoint.labels, source)

@@ -14,11 +14,19 @@ from limbeck.config.recipe import Recipe
 from limbeck.config.terms import HardTerm
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.card import model_card
-from limbeck.evaluation.measure import Contender, Measurements, measure, performance, span
+from limbeck.evaluation.measure import (
+    Contender,
+    Measurements,
+    measure,
+    performance,
+    retention,
+    span,
+)
 from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import worst_disagreements
 from limbeck.evaluation.report import Export, Report, Span
 from limbeck.evaluation.verdict import verdict
+from limbeck.evaluation.words import luck
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
@@ -28,12 +36,13 @@ from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
 from limbeck.run.chain import source_of
+from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
-from limbeck.run.plan import Plan, describe, make_plan
+from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
-from limbeck.tasks.task import agreement
+from limbeck.tasks.task import agreement, says_one_thing
 from limbeck.training.choice import Machine, choose
 from limbeck.training.log import read_log
 
@@ -92,12 +101,15 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
             "control", plan, labels_alone, teacher, None, machine, run, cache
         )
     arms["student"].save(run.student)
+    if arms["student"].kept is not None:
+        arms["student"].save_thin(run.thin)
     variants = export_variants(
-        run.student,
+        _smallest(run, arms["student"]),
         run.export,
         max_tokens=plan.max_tokens,
         clean=recipe.data.clean,
         task=plan.task,
+        paired=plan.material.train.texts.paired,
         title="exporting the student",
     )
     report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
@@ -200,7 +212,7 @@ def _contenders(
                 runtime="transformers",
                 answerer=answerer,
                 in_bulk=answerer,
-                place=str(run.student) if name == "student" else None,
+                place=str(_smallest(run, arm)) if name == "student" else None,
                 size_mb=small.float32_mb,
                 parameters=small.parameters,
                 encoder_parameters=small.encoder_parameters,
@@ -212,6 +224,11 @@ def _contenders(
         contenders.append(int8)
     contenders.extend(variant_contenders(variants, small))
     return contenders
+
+
+def _smallest(run: RunFolder, student: Arm) -> Path:
+    """The student's folder, or that of the pruned model without its zeros."""
+    return run.student if student.kept is None else run.thin
 
 
 def _report(
@@ -243,6 +260,7 @@ def _report(
         data={
             **material.counts,
             "classes": material.names,
+            "pairs": material.train.texts.paired,
             "max_tokens": plan.max_tokens,
             "train_texts_cut": plan.encoded.cut,
             "test_is_validation": material.tested_on_validation,
@@ -253,7 +271,7 @@ def _report(
         teacher=shown["teacher"],
         student=shown["student"],
         arms={name: shown[name] for name in others if name != "teacher"},
-        retention=span(resamples.ratio("student", "teacher")),
+        retention=retention(resamples),
         agreement=agreement(plan.task, measured.logits["student"], measured.logits["teacher"]),
         differences=_differences(resamples, fastest, others),
         exports=list(exports),
@@ -307,6 +325,11 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "There is no test file: scores are those of the validation rows, which chose the best "
             "state, and are a little too good. Give data.test."
         )
+    if says_one_thing(plan.task, measured.logits["teacher"]):
+        warnings.append(
+            "The teacher answers every test row alike: it has nothing to teach. Train it longer, "
+            "or at a higher rate."
+        )
     shared = plan.material.counts.get("validation_rows_in_test", 0)
     if shared:
         warnings.append(
@@ -314,9 +337,8 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "judge it."
         )
     if rows < 500:
-        warnings.append(
-            f"{rows} test rows are few: differences under {100 / rows**0.5:.0f} points are noise."
-        )
+        noise = luck(rows, plan.task.score_name)
+        warnings.append(f"{rows} test rows are few: differences under {noise} are noise.")
     if plan.encoded.cut > 0.01 * len(plan.encoded):
         share = plan.encoded.cut / len(plan.encoded)
         warnings.append(

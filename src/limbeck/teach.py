@@ -15,6 +15,7 @@ from limbeck.machine import cores_or, threads
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Labelled, Material, first_row, gather_material
 from limbeck.tasks.known import task_of_rows
+from limbeck.tasks.task import says_one_thing
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import (
     Checkpoint,
@@ -95,11 +96,13 @@ def _teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = load_classifier(
-            base, attention=machine.attention, new_head=material.names, dropout=recipe.dropout
+            base,
+            attention=machine.attention,
+            new_head=material.names,
+            dropout=recipe.dropout,
+            head=material.task.head,
         )
-    problem = material.task.problem_type
-    assert problem != "sentence_vectors"  # refused by `teach`
-    model.config.problem_type = problem
+    model.config.problem_type = material.task.problem_type
     train(
         model,
         base,
@@ -141,4 +144,6 @@ def _teach(
         f"{output}: {material.task.score_name} {interval.value:.4f} on {where} "
         f"(interval {interval.low:.4f} to {interval.high:.4f})"
     )
+    if says_one_thing(material.task, logits):
+        say("  it answers every row alike: train it longer, or at a higher rate")
     return interval.value

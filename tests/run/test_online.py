@@ -12,7 +12,8 @@ import pytest
 
 from limbeck.config.load import load_recipe
 from limbeck.errors import RecipeError
-from limbeck.run.plan import Plan, describe, make_plan
+from limbeck.run.describe import describe
+from limbeck.run.plan import Plan, make_plan
 
 Make = Callable[..., Plan]
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
-from limbeck.run.plan import describe, make_plan
+from limbeck.run.describe import describe
+from limbeck.run.plan import make_plan
 from limbeck.teacher.parts import hidden_parts
 
 
@@ -80,3 +82,16 @@ def test_the_disk_line_counts_the_texts(recipe: Callable[..., Any], tmp_path: Pa
     texts = many.material.train.texts.texts
     assert many.texts_mb > few.texts_mb + sum(len(text) for text in texts[400:]) / 1e6
     assert f"{many.texts_mb:.1f} MB of texts beside it" in "\n".join(describe(many))
+
+
+def test_refuses_to_compare_heads_that_pruning_takes_away(
+    recipe: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The student's third head would be held against the teacher's, whichever it was before."""
+    made = recipe(method="tinybert", student__pruning__heads=1)
+    make_plan(made, cache=tmp_path)  # its heads are compared in a stage, before
+    made = recipe(method="minilm2", student__pruning__heads=1)
+    terms = [{"kind": "relations", "weight": 1.0}]
+    made = made.model_copy(update={"objective": made.objective.model_validate({"terms": terms})})
+    with pytest.raises(RecipeError, match=r"compares heads(.|\n)*Put the term into a stage"):
+        make_plan(made, cache=tmp_path)

@@ -376,3 +376,12 @@ def test_the_term_of_vectors_is_its_functions() -> None:
     term = VectorsTerm(distance="similarity", temperature=0.2, prefixes=(2,))
     parts = [in_batch_similarity_kl(student[:, :size], teacher, temperature=0.2) for size in (2, 6)]
     torch.testing.assert_close(vectors_value(term, student, teacher), sum(parts) / 2)
+
+
+def test_refuses_to_prune_what_gives_vectors(
+    encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The folder of a pruned one would be neither whole nor a sentence-transformers folder."""
+    message = _refusal(settings(encoder(), student__pruning={"heads": 2}), tmp_path)
+    assert "student.pruning" in message
+    assert "gives vectors" in message

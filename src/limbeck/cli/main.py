@@ -31,7 +31,10 @@ TextColumn = Annotated[str | None, typer.Option(help="Found by itself if it has 
 PairColumn = Annotated[str | None, typer.Option(help="Second texts, where texts come in pairs.")]
 LabelColumn = Annotated[str | None, typer.Option(help="Found likewise.")]
 Task = Annotated[
-    str | None, typer.Option(help="single_label, multi_label or regression; found by itself.")
+    str | None,
+    typer.Option(
+        help="single_label, multi_label, regression or token_classification; found by itself."
+    ),
 ]
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
-from limbeck.data.columns import TextColumns, text_columns
+from limbeck.data.columns import TEXT_COLUMNS, TextColumns, find, text_columns
 from limbeck.data.read import Row, read_rows
 from limbeck.data.texts import Item
 from limbeck.errors import DataError
@@ -24,7 +25,8 @@ def predict_file(
 ) -> None:
     """Answer every text of a file, in order, to `output` or to standard output."""
     predictor = Predictor(run, bulk=True)
-    rows = _lines_of_stdin() if texts == "-" else _texts_of(texts, text_column, pair_column)
+    data = DataConfig(text_column=text_column, pair_column=pair_column)
+    rows = _lines_of_stdin() if texts == "-" else _texts_of(texts, data, predictor.paired)
     if output is None:
         _write(predictor, rows, sys.stdout)
         return
@@ -34,6 +36,14 @@ def predict_file(
 
 
 def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
+    if predictor.task.of_words:
+        for prediction in predictor.stream(rows):
+            found = [
+                asdict(replace(one, probability=round(one.probability, 6)))
+                for one in prediction.entities
+            ]
+            stream.write(json.dumps({"entities": found}, ensure_ascii=False) + "\n")
+        return
     to_lines = _LINES[predictor.task.name]
     for answers in predictor.stream_probabilities(rows):
         stream.write("".join(to_lines(answers, predictor.labels)))
@@ -48,9 +58,12 @@ def _class_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
 
 
 def _set_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
-    for row in answers.round(6):
-        chosen = {labels[place]: float(row[place]) for place in np.flatnonzero(row > 0.5).tolist()}
-        line = {"labels": list(chosen), "probabilities": list(chosen.values())}
+    for row in answers:
+        places = np.flatnonzero(row > 0.5).tolist()
+        line = {
+            "labels": [labels[place] for place in places],
+            "probabilities": row[places].round(6).tolist(),
+        }
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
@@ -88,16 +101,22 @@ def _lines_of_stdin() -> Iterator[str]:
         ) from None
 
 
-def _texts_of(source: str, text_column: str | None, pair_column: str | None) -> Iterator[Item]:
+def _texts_of(source: str, data: DataConfig, paired: bool | None) -> Iterator[Item]:
     columns: TextColumns | None = None
-    data = DataConfig(text_column=text_column, pair_column=pair_column)
     for number, row in enumerate(read_rows(source), start=1):
-        columns = columns or text_columns(row, data, source)
+        columns = columns or _columns(row, data, source, paired)
         texts = [_text(row, columns.text, f"{source}, row {number}")]
         if columns.pair is None:
             yield texts[0]
         else:
             yield (texts[0], _text(row, columns.pair, f"{source}, row {number}"))
+
+
+def _columns(row: Row, data: DataConfig, source: str, paired: bool | None) -> TextColumns:
+    """The texts' columns; a pair that merely stands there is none for a model of single texts."""
+    if paired is False and data.pair_column is None:
+        return TextColumns(find(row, data.text_column, TEXT_COLUMNS, source, "text"), None)
+    return text_columns(row, data, source)
 
 
 def _text(row: Row, column: str, where: str) -> str:

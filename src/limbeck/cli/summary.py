@@ -11,6 +11,7 @@ from rich.table import Table
 
 from limbeck.config.catalog import METHODS
 from limbeck.evaluation.report import Comparison, Export, Performance, Report
+from limbeck.evaluation.words import alike, change
 
 
 def print_report(report: Report, folder: Path) -> None:
@@ -47,12 +48,16 @@ def print_comparison(comparison: Comparison) -> None:
     _add(table, "student", comparison.student)
     console.print(table)
     kept, difference = comparison.retention, comparison.difference
-    console.print(
-        f"The student keeps {kept.value:.1%} of the teacher's {comparison.score_name} (interval "
-        f"{kept.low:.1%} to {kept.high:.1%}), {100 * difference.value:+.2f} points "
-        f"({100 * difference.low:+.2f} to {100 * difference.high:+.2f}), and answers "
-        f"{comparison.agreement:.1%} of {comparison.rows} rows as the teacher does."
-    )
+    name = comparison.score_name
+    same = alike(comparison.agreement, f"{comparison.rows} rows", name)
+    if kept is None:
+        said = f"The teacher's {name} is not above 0, so nothing can be kept of it; the student"
+    else:
+        said = (
+            f"The student keeps {kept.value:.1%} of the teacher's {name} (interval "
+            f"{kept.low:.1%} to {kept.high:.1%}),"
+        )
+    console.print(f"{said} {change(difference, name)}, and {same}.")
 
 
 def print_methods() -> None:

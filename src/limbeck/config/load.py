@@ -152,7 +152,7 @@ def student_from_text(text: str) -> dict[str, Any]:
     allowed = _keys(StudentConfig)
     for part in text.split():
         key, equals, value = part.partition("=")
-        if key not in allowed or not equals:
+        if key.partition(".")[0] not in allowed or not equals:
             raise RecipeError(
                 f"--student {text}",
                 f"{part!r} is not understood.{nearest(key, allowed)}",

@@ -24,7 +24,14 @@ from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
-TaskName = Literal["auto", "single_label", "multi_label", "regression", "sentence_embeddings"]
+TaskName = Literal[
+    "auto",
+    "single_label",
+    "multi_label",
+    "regression",
+    "token_classification",
+    "sentence_embeddings",
+]
 
 
 class TeacherConfig(Strict):
@@ -93,6 +100,21 @@ class DataConfig(Strict):
         default=None,
         min_length=1,
         description="multi_label: what joins the labels that are written into one string.",
+    )
+    tokens_column: str | None = Field(
+        default=None,
+        description="token_classification: the lists of words; found (tokens, words, …) when not "
+        "given.",
+    )
+    tags_column: str | None = Field(
+        default=None,
+        description="token_classification: the lists of tags, one a word; found (ner_tags, tags, "
+        "…) when not given.",
+    )
+    tags: Literal["iob2", "iob1", "bioes"] = Field(
+        default="iob2",
+        description="token_classification: how entities are written in the tags. iob1 and bioes "
+        "(also BMES and BILOU) are converted to IOB2, in which models are trained.",
     )
     score_range: tuple[float, float] | None = Field(
         default=None, description="regression: lowest and highest score; others are refused."
@@ -267,8 +289,8 @@ class Recipe(Strict):
     task: TaskName = Field(
         default="auto",
         description="What the model does; auto reads it from the teacher's config: classes (one a "
-        "text), sets of classes, or a number; a text may be a pair of texts in each of them. Or "
-        "from its modules.json: sentence embeddings.",
+        "text), sets of classes, a number, or tags of words; or from its modules.json: sentence "
+        "embeddings. A text may be a pair of texts in the first three.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."
@@ -340,8 +362,8 @@ class TeachRecipe(Strict):
     task: TaskName = Field(
         default="auto",
         description="What the teacher is to do; auto is regression where the labels stand in a "
-        "column named score, multi_label where they are lists or have a separator, else "
-        "single_label.",
+        "column named score, multi_label where they are lists or have a separator, "
+        "token_classification where rows hold lists of tokens and no text, else single_label.",
     )
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(learning_rate=5e-5))
     dropout: Share = Field(

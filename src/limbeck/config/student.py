@@ -20,6 +20,32 @@ _OWN_KEYS: dict[str, tuple[Architecture, ...]] = {
 """Keys of `student` that say something about some architectures alone."""
 
 
+class PruningConfig(Strict):
+    """Heads and neurons that are taken out of the student, and trained around."""
+
+    heads: PositiveInt | None = Field(
+        default=None,
+        description="Attention heads that stay, a layer on average; each layer keeps those that "
+        "the distillation loss hangs on most, so layers may keep different numbers.",
+    )
+    neurons: PositiveInt | None = Field(
+        default=None, description="Feed-forward neurons that stay, likewise."
+    )
+    rounds: PositiveInt = Field(
+        default=1, description="1 takes them out in one shot; more in steps, with training between."
+    )
+    epochs: PositiveInt = Field(
+        default=1,
+        description="Passes over the texts before each round: what is judged must be what the "
+        "student has learned. `training.epochs` follow after the last.",
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be taken out."""
+        return self.heads is not None or self.neurons is not None
+
+
 class StudentConfig(Strict):
     """The model to make: cut out of the teacher unless it says otherwise."""
 
@@ -70,6 +96,7 @@ class StudentConfig(Strict):
         description="sentence_embeddings: vectors as wide as the teacher's (by a linear layer at "
         "the end, where hidden is another), or as wide as hidden.",
     )
+    pruning: PruningConfig = Field(default_factory=lambda: PruningConfig())
     vocabulary: Literal["full", "trim"] = Field(
         default="full", description="trim keeps the tokens that the training texts need."
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from limbeck.data.spool import SpoolWriter
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Texts, sides
 
 _KNOWN_WORDS = 200_000
 """Words that replacements are drawn from; more of them say nothing new about frequencies."""
@@ -40,10 +40,10 @@ def altered_copies(
     writer = SpoolWriter(folder)
     for identity, item in zip(texts.ids, texts.items(), strict=True):
         own = random.Random(f"{seed} {identity}")
-        sides = [side.split() for side in ((item,) if isinstance(item, str) else item)]
+        words_of_each = [side.split() for side in sides(item)]
         for copy in range(1, copies + 1):
-            changed = [" ".join(_altered(side, words, share, own)) for side in sides]
-            if all(changed) and changed != [" ".join(side) for side in sides]:
+            changed = [" ".join(_altered(side, words, share, own)) for side in words_of_each]
+            if all(changed) and changed != [" ".join(side) for side in words_of_each]:
                 writer.add(f"{identity}~{copy}", *changed)
     rows = writer.finish()
     bare = np.full(len(rows), -1, dtype=np.int32)

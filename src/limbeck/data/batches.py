@@ -9,6 +9,8 @@ import numpy as np
 
 from limbeck.data.encode import Encoded
 from limbeck.data.flat import FlatFile
+from limbeck.data.per_word import words_of
+from limbeck.data.places import Places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,10 +28,12 @@ class Batch:
         input_ids: int64 [batch, tokens].
         attention_mask: int64 [batch, tokens], 1 where there is a token.
         token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
-        places: int64 [masked], the tokens to be guessed, counted row after row with the padding,
-            or None where no word is masked.
-        labels: int64 [masked], the tokens that stood there; or [batch], the rows' classes (-100
-            where unlabelled); None where nobody asks.
+        places: int64 [masked], the tokens to be guessed, counted row after row with the padding;
+            or [answered], the tokens that stand for words; None where answers are about texts.
+        labels: int64 [masked], the tokens that stood there; or the classes (-100 where unlabelled)
+            of the rows [batch] or words [answered]; None where nobody asks.
+        words: int64 [answered], which words the places are of: the rows' words are counted one
+            row after the other, those without a token too. None where places are masked tokens.
     """
 
     rows: np.ndarray
@@ -38,6 +42,7 @@ class Batch:
     token_type_ids: Tensor | None
     places: Tensor | None = None
     labels: Tensor | None = None
+    words: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
@@ -52,6 +57,7 @@ class Batch:
             token_type_ids=pinned(self.token_type_ids),
             places=pinned(self.places),
             labels=pinned(self.labels),
+            words=pinned(self.words),
         )
 
 
@@ -134,12 +140,37 @@ def collate(
         if encoded.type_ids is not None:
             segment[real] = rows_of(encoded.type_ids, starts, lengths)
     mask = real.astype(np.int64)
+    places = words = None
+    if encoded.places is not None:
+        shift = width - lengths if left else np.zeros_like(lengths)
+        places, words = map(
+            torch.from_numpy,
+            _word_places(encoded.places, rows, np.arange(len(rows)) * width + shift),
+        )
     return Batch(
         rows=rows,
         input_ids=torch.from_numpy(ids),
         attention_mask=torch.from_numpy(mask),
         token_type_ids=torch.from_numpy(segment) if segment is not None else None,
+        places=places,
+        words=words,
     )
+
+
+def _word_places(
+    known: Places, rows: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens that stand for the rows' words, and which of the words these are.
+
+    Args:
+        known: Of the split.
+        rows: Of the batch.
+        starts: Where each row's text begins in the flattened batch.
+    """
+    words, offsets = words_of(known.offsets, rows)
+    tokens = known.places[words].astype(np.int64)
+    found = np.flatnonzero(tokens >= 0)
+    return (np.repeat(starts, np.diff(offsets)) + tokens)[found], found
 
 
 def rows_of(values: np.ndarray | FlatFile, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

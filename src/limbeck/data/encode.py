@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.data.flat import FlatFile
+from limbeck.data.places import NOWHERE, Places, word_places
 from limbeck.data.texts import Texts
+from limbeck.data.tokenizer_bytes import tokenizer_bytes
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.progress import step
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _CHUNK = 4096
+_LOST = 0.01
+"""Share of tagged words that may be lost inside the token of a word with another tag."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Encoded:
         offsets: int64, rows + 1 places: row i is ids[offsets[i]:offsets[i + 1]].
         cut: Number of texts that were longer than `max_tokens`.
         max_tokens: The longest a row can be.
+        places: The first token of each word, if answers are about words; else None.
     """
 
     ids: np.ndarray | FlatFile
@@ -39,6 +44,7 @@ class Encoded:
     offsets: np.ndarray
     cut: int
     max_tokens: int
+    places: Places | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -47,6 +53,24 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Tokens a row, special tokens included (int32)."""
         return np.diff(self.offsets).astype(np.int32)
+
+    @property
+    def answers_a_row(self) -> float:
+        """Outputs of a head on these rows, on average: one each, or one a word."""
+        if self.places is None or not len(self):
+            return 1.0
+        return len(self.places.places) / len(self)
+
+    def where_also(self, other: Encoded) -> Encoded:
+        """The same, with no places of the words that `other` has no token of.
+
+        Two tokenizers may cut a text at other words: what one of two models was not shown is not
+        compared.
+        """
+        if self.places is None or other.places is None:
+            return self
+        shown = np.where(other.places.places >= 0, self.places.places, NOWHERE)
+        return replace(self, places=replace(self.places, places=shown))
 
 
 def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path) -> Encoded:
@@ -64,15 +88,13 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
     if not _whole(place, len(texts)):
         with whole_folder(place) as part:
             _write(part, texts, tokenizer, max_tokens)
-    return _open(place)
-
-
-def tokenizer_bytes(tokenizer: Tokenizer) -> bytes:
-    """The tokenizer as bytes that do not change with its padding and truncation settings."""
-    plain = type(tokenizer).from_str(tokenizer.to_str())
-    plain.no_padding()
-    plain.no_truncation()
-    return plain.to_str().encode()
+    encoded = _open(place)
+    if texts.words is None:
+        return encoded
+    places = word_places(
+        texts, texts.words, tokenizer, max_tokens=max_tokens, lost_limit=_LOST, folder=folder
+    )
+    return replace(encoded, places=places)
 
 
 def _write(part: Path, texts: Texts, tokenizer: Tokenizer, max_tokens: int) -> None:
@@ -106,7 +128,8 @@ def encoded_rows(
     own = type(tokenizer).from_str(tokenizer.to_str())
     own.no_padding()
     own.enable_truncation(max_tokens)
-    for batch in texts.item_batches(_CHUNK):
+    paired = texts.paired
+    for batch in texts.item_batches(_CHUNK) if paired else texts.text_batches(_CHUNK):
         for encoding in own.encode_batch(batch):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ def label_sets(separator: str | None) -> Callable[[Any, str], str | None]:
         if isinstance(value, str) and value.lstrip().startswith("["):
             value = _json_list(value, where)
         if isinstance(value, tuple | list):
+            _refuse_odd_list(value, where)
             labels = [one_label(label, where) for label in value]
         elif _missing(value):
             return None
@@ -70,7 +71,7 @@ def label_sets(separator: str | None) -> Callable[[Any, str], str | None]:
                 "what joins them: --set data.label_separator=#.",
             )
         else:
-            labels = [part.strip() for part in str(value).split(separator)]
+            labels = [part.strip() for part in (one_label(value, where) or "").split(separator)]
         if None in labels or "" in labels:
             raise DataError(where, f"one of the labels of {value!r} is empty", "Delete it.")
         return json.dumps(sorted({str(label) for label in labels}), ensure_ascii=False)
@@ -108,6 +109,32 @@ def scores(lowest: float | None, highest: float | None) -> Callable[[Any, str], 
         return repr(number)
 
     return read
+
+
+def is_list(value: Any) -> bool:
+    """Whether a cell is a JSON list that was written as text, as CSV files hold them."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return False
+    try:
+        return isinstance(json.loads(value), list)
+    except ValueError:
+        return False
+
+
+def _refuse_odd_list(labels: Sequence[Any], where: str) -> None:
+    if any(isinstance(label, list | tuple | dict) for label in labels):
+        raise DataError(
+            where,
+            f"one of the labels of {labels!r} is itself a list",
+            "Write each row's labels as one list of strings or integers.",
+        )
+    if len(labels) > 2 and all(label in (0, 1) for label in labels):
+        raise DataError(
+            where,
+            f"the labels are {list(labels)!r}, which looks like a 0 or 1 for every class and would "
+            "be read as the classes 0 and 1",
+            "List the classes that apply, by name or number.",
+        )
 
 
 def _json_list(text: str, where: str) -> Any:

@@ -241,12 +241,10 @@ def _hub_dataset(name: str) -> Dataset:
 
 
 def _dataset_rows(dataset: Dataset, name: str) -> Iterator[Row]:
-    from datasets import ClassLabel
-
     names = {
-        column: feature.names
+        column: names
         for column, feature in dataset.features.items()
-        if isinstance(feature, ClassLabel)
+        if (names := _class_names(feature)) is not None
     }
     if len(dataset) == 0:
         raise DataError(name, "the dataset holds no rows", "Give one with at least one row.")
@@ -254,5 +252,21 @@ def _dataset_rows(dataset: Dataset, name: str) -> Iterator[Row]:
         shown = dict(row)
         for column, labels in names.items():
             value = shown[column]
-            shown[column] = labels[value] if value is not None and value >= 0 else None
+            shown[column] = (
+                [_class_name(item, labels) for item in value]
+                if isinstance(value, list)
+                else _class_name(value, labels)
+            )
         yield shown
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """The names of a column of class labels, or of lists of them."""
+    from datasets import ClassLabel
+
+    feature = getattr(feature, "feature", feature)
+    return list(feature.names) if isinstance(feature, ClassLabel) else None
+
+
+def _class_name(value: int | None, names: list[str]) -> str | None:
+    return names[value] if value is not None and value >= 0 else None

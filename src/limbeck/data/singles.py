@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from limbeck.data.spool import SpoolWriter
-from limbeck.data.texts import Texts, folded_hashes
+from limbeck.data.texts import Texts, folded_hashes, sides
 
 
 def singles(texts: Texts, *, folder: Path | None) -> Texts:
@@ -23,8 +23,8 @@ def singles(texts: Texts, *, folder: Path | None) -> Texts:
         return Texts(texts.name, texts.rows, (), bare)
     writer = SpoolWriter(folder)
     for identity, item in zip(texts.ids, texts.items(), strict=True):
-        writer.add(f"{identity}/a", item[0], None)
-        writer.add(f"{identity}/b", item[1], None)
+        for side, text in zip("ab", sides(item), strict=True):
+            writer.add(f"{identity}/{side}", text, None)
     bare = np.full(2 * len(texts), -1, dtype=np.int32)
     return Texts(texts.name, writer.finish(), (), bare)
 

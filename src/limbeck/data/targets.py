@@ -1,44 +1,73 @@
 """What rows are to be answered with, as arrays: classes, sets of classes, or numbers.
 
 Classes are int64 [rows] and sets of classes int8 [rows, classes] of 0 and 1, -100 where a row has
-none; numbers are float32 [rows], NaN where a row has none.
+none; numbers are float32 [rows], NaN where a row has none. Classes of words are `WordTargets`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from limbeck.data.texts import UNLABELLED
+from limbeck.data.per_word import Targets, WordTargets
+from limbeck.data.texts import UNLABELLED, Texts
 
 _STRATA = 10
+_RARE = 10
 
 
-def labelled(targets: np.ndarray) -> np.ndarray:
+def labelled(targets: Targets) -> np.ndarray:
     """Which rows have a target (bool [rows])."""
+    if isinstance(targets, WordTargets):
+        counts = np.diff(targets.offsets)
+        known = np.concatenate([[0], np.cumsum(targets.values != UNLABELLED)])
+        return (np.diff(known[targets.offsets]) == counts) & (counts > 0)
     cells = targets.reshape(len(targets), -1)
     missing = cells == UNLABELLED if targets.dtype.kind == "i" else np.isnan(cells)
     return np.logical_not(missing.any(axis=1))
 
 
-def none_like(targets: np.ndarray, rows: int) -> np.ndarray:
-    """Targets of `rows` rows that have none, to be joined to these."""
+def with_none(targets: Targets, more: Texts) -> Targets:
+    """The targets, and then those of more rows that have none."""
+    if isinstance(targets, WordTargets):
+        assert more.words is not None  # read for the same task
+        bare = np.full(len(more.words.starts), UNLABELLED, dtype=np.int64)
+        offsets = [targets.offsets, targets.offsets[-1] + more.words.offsets[1:]]
+        values = np.concatenate([targets.values, bare])
+        return WordTargets(values, np.concatenate(offsets), targets.names)
     empty = UNLABELLED if targets.dtype.kind == "i" else np.nan
-    return np.full((rows, *targets.shape[1:]), empty, dtype=targets.dtype)
+    bare = np.full((len(more), *targets.shape[1:]), empty, dtype=targets.dtype)
+    return np.concatenate([targets, bare])
 
 
-def strata(targets: np.ndarray) -> np.ndarray:
+def strata(targets: Targets) -> np.ndarray:
     """Class indices (int64, -100 without a target) to stratify by.
 
-    Sets of classes are classes of their own, numbers fall into tenths of the rows.
+    Sets of classes are classes of their own, but for those of few rows, which are one together: of
+    thousands of rare sets half would be held out. So are those of the words of a row. Numbers fall
+    into tenths of the rows.
     """
+    if isinstance(targets, WordTargets):
+        return strata(_sets(targets))
     if targets.dtype == np.int64:
         return targets
     here = labelled(targets)
     found = np.full(len(targets), UNLABELLED, dtype=np.int64)
     known = targets[here]
     if targets.ndim == 2:
-        found[here] = np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
+        _, own, rows = np.unique(known, axis=0, return_inverse=True, return_counts=True)
+        own = own.reshape(-1)
+        found[here] = np.where(rows[own] < _RARE, len(rows), own)
     elif len(known):
         bounds = np.quantile(known, np.linspace(0, 1, _STRATA + 1)[1:-1])
         found[here] = np.searchsorted(bounds, known, side="right")
     return found
+
+
+def _sets(targets: WordTargets) -> np.ndarray:
+    """Which classes the words of a row have: int8 [rows, classes], -100 without any."""
+    sets = np.zeros((len(targets), len(targets.names)), dtype=np.int8)
+    rows = np.repeat(np.arange(len(targets)), np.diff(targets.offsets))
+    known = targets.values != UNLABELLED
+    sets[rows[known], targets.values[known]] = 1
+    sets[~labelled(targets)] = UNLABELLED
+    return sets

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -19,17 +19,32 @@ from limbeck.data.columns import TextColumns, find, known, text_columns
 from limbeck.data.raw_labels import LabelForm
 from limbeck.data.read import Row
 from limbeck.data.spool import Spool, SpoolWriter
+from limbeck.data.worded import WordedText
 from limbeck.errors import DataError
 
+if TYPE_CHECKING:
+    from limbeck.data.words import Words
+
 UNLABELLED = -100
-Item = str | tuple[str, str]
-"""What a model is asked about: a text, or a pair of texts."""
+Item = str | tuple[str, str] | WordedText
+"""What a model is asked about: a text, a pair of texts, or a text and its words."""
 _CHUNK = 16_384
 
 
 def characters(item: Item) -> int:
     """The length of a text, or of both of a pair."""
-    return len(item) if isinstance(item, str) else len(item[0]) + len(item[1])
+    return sum(map(len, sides(item)))
+
+
+def sides(item: Item) -> tuple[str, ...]:
+    """The texts of an item: one, or both of a pair."""
+    match item:
+        case str():
+            return (item,)
+        case WordedText():
+            return (item.text,)
+        case _:
+            return item
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +57,7 @@ class Texts:
         written: The distinct labels as they were written.
         codes: int32, a row's place in `written`, -1 where it has no label.
         paired: Whether each row has a second text.
+        words: Where the words of the texts stand, if answers are about words; else None.
     """
 
     name: str
@@ -49,6 +65,7 @@ class Texts:
     written: tuple[str, ...]
     codes: np.ndarray
     paired: bool = False
+    words: Words | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,10 +92,15 @@ class Texts:
 
     def item_batches(self, size: int = _CHUNK) -> Iterator[list[Item]]:
         """The same, at most `size` at a time, so that no split is ever a list as a whole."""
+        at = 0
         for batch in self.rows.batches():
             for start in range(0, batch.num_rows, size):
                 texts = batch.column("text").slice(start, size).to_pylist()
-                if self.paired:
+                at += len(texts)
+                if self.words is not None:
+                    spans = map(self.words.spans, range(at - len(texts), at))
+                    yield list(map(WordedText, texts, spans))
+                elif self.paired:
                     seconds = batch.column("pair").slice(start, size).to_pylist()
                     yield list(zip(texts, seconds, strict=True))
                 else:
@@ -99,13 +121,17 @@ class Texts:
     def take(self, indices: np.ndarray) -> Texts:
         """The rows at `indices`, which rise."""
         rows, codes = self.rows.take(indices), self.codes[indices]
-        return Texts(self.name, rows, self.written, codes, self.paired)
+        words = None if self.words is None else self.words.take(indices)
+        return Texts(self.name, rows, self.written, codes, self.paired, words)
 
     def unlabelled_after(self, other: Texts) -> Texts:
         """The rows of `other`, and then these without their labels."""
         bare = np.full(len(self), -1, dtype=np.int32)
         codes = np.concatenate([other.codes, bare])
-        return Texts(other.name, other.rows + self.rows, other.written, codes, other.paired)
+        rows, words = other.rows + self.rows, None
+        if self.words is not None and other.words is not None:
+            words = self.words.untagged_after(other.words)
+        return Texts(other.name, rows, other.written, codes, other.paired, words)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -115,10 +141,12 @@ class Texts:
                 for value in batch.column(column).to_pylist():
                     digest.update(value.encode("utf-8", "surrogatepass"))
                     digest.update(b"\x00")
+        if self.words is not None:
+            digest.update(self.words.tobytes())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """A hash of ids and texts in their order; labels do not count."""
+        """A hash of ids, texts and words in their order; labels do not count."""
         return self._fingerprint
 
 
@@ -247,7 +275,7 @@ def folded_hashes(texts: Texts) -> np.ndarray:
     """One 64-bit hash a row, of the text with Unicode, case and white space folded."""
     hashes = np.empty(len(texts), dtype=np.uint64)
     for position, item in enumerate(texts.items()):
-        folded = _folded(item) if isinstance(item, str) else "\x00".join(map(_folded, item))
+        folded = "\x00".join(map(_folded, sides(item)))
         digest = hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8)
         hashes[position] = int.from_bytes(digest.digest(), "little")
     return hashes

@@ -5,9 +5,6 @@ from __future__ import annotations
 from limbeck.evaluation.report import Report, Span
 from limbeck.tasks.task import Task
 
-_PIPELINE = """from transformers import pipeline
-
-answer = pipeline("{pipeline}", model="<this folder>")"""
 _VECTORS = """from sentence_transformers import SentenceTransformer
 
 vectors = SentenceTransformer("<this folder>").encode(["a text"])"""
@@ -16,9 +13,7 @@ vectors = SentenceTransformer("<this folder>").encode(["a text"])"""
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
     labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
-    library, use = (
-        ("sentence-transformers", _VECTORS) if task.apart else ("transformers", _PIPELINE)
-    )
+    library = "sentence-transformers" if task.apart else "transformers"
     verdict = "\n\n".join(report.verdict)
     return f"""---
 library_name: {library}
@@ -43,12 +38,27 @@ tags:
 {task.name.replace("_", " ").capitalize()}; outputs: {labels}.
 
 ```python
-{use.format(pipeline=task.pipeline)}
+{_usage(report, task)}
 ```
 
 Made by limbeck {report.limbeck_version}, which is not needed to load it. The recipe, the report and
 faster ONNX exports lie beside this folder. {_cleaning(report)}
 """
+
+
+def _usage(report: Report, task: Task) -> str:
+    """The lines that answer with it; a pipeline shows one label, unless it is asked for all."""
+    if task.apart:
+        return _VECTORS
+    every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""
+    text = '{"text": "a text", "text_pair": "another"}' if report.data.get("pairs") else '"a text"'
+    lines = f'''from transformers import pipeline
+
+answer = pipeline("{task.pipeline}", model="<this folder>"{every})
+print(answer({text}))'''
+    if every:
+        lines += "  # each label with its probability; those above 0.5 apply"
+    return lines
 
 
 def _score(span: Span) -> str:

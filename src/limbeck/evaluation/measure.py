@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from limbeck.config.recipe import EvaluationConfig
+from limbeck.data.per_word import Outputs, Targets
 from limbeck.data.texts import Item, Texts
 from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.evaluation.memory import peak_memory_mb
@@ -45,7 +44,7 @@ class Contender:
     size_mb: float
     parameters: int
     encoder_parameters: int
-    logits: np.ndarray | None = None
+    logits: Outputs | None = None
     train_seconds: float | None = None
 
 
@@ -53,7 +52,7 @@ class Contender:
 class Measurements:
     """What was measured, by contender name."""
 
-    logits: dict[str, np.ndarray]
+    logits: dict[str, Outputs]
     speed: dict[str, Speed]
     memory_mb: dict[str, float | None]
     resamples: Resamples
@@ -62,7 +61,7 @@ class Measurements:
 def measure(
     contenders: Sequence[Contender],
     test: Texts,
-    labels: np.ndarray,
+    labels: Targets,
     task: Task,
     *,
     config: EvaluationConfig,
@@ -81,7 +80,7 @@ def measure(
         seed: Of resampling and of the texts that are timed.
     """
     texts = list(test.items())
-    logits: dict[str, np.ndarray] = {}
+    logits: dict[str, Outputs] = {}
     with step("answering the test rows", len(contenders)) as bar:
         for contender in contenders:
             known = contender.logits
@@ -128,7 +127,7 @@ def _memory(
 def performance(
     contender: Contender,
     measured: Measurements,
-    labels: np.ndarray,
+    labels: Targets,
     names: Sequence[str],
     task: Task,
     *,
@@ -155,6 +154,13 @@ def performance(
         per_class=found.per_class,
         confusion=found.confusion,
     )
+
+
+def retention(resamples: Resamples) -> Span | None:
+    """The student's score over the teacher's; None where that is not above 0, as chance is."""
+    if resamples.score("teacher").value <= 0:
+        return None
+    return span(resamples.ratio("student", "teacher"))
 
 
 def span(interval: Interval) -> Span:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.data.texts import Item, characters
+from limbeck.data.worded import WordedText
 
 _TEXTS = 64
 
@@ -34,7 +35,8 @@ def peak_memory_mb(
         The peak in MB, or None where the operating system does not tell.
     """
     longest = sorted(texts, key=characters)[-_TEXTS:]
-    request = {"runtime": runtime, "path": path, "texts": longest, "max_tokens": max_tokens}
+    told = [[one.text, one.spans] if isinstance(one, WordedText) else one for one in longest]
+    request = {"runtime": runtime, "path": path, "texts": told, "max_tokens": max_tokens}
     done = subprocess.run(
         [sys.executable, "-m", "limbeck.evaluation.memory"],
         input=json.dumps(request),
@@ -60,10 +62,18 @@ def _answer(request: dict[str, Any]) -> float | None:
         from limbeck.runtime.load import load_export
 
         answerer = load_export(request["runtime"], Path(request["path"]), bulk=True)
-    # JSON has no tuples
-    texts = [one if isinstance(one, str) else tuple(one) for one in request["texts"]]
-    answer_all(answerer, texts)
+    answer_all(answerer, list(map(_item, request["texts"])))
     return own_peak_mb()
+
+
+def _item(told: Any) -> Item:
+    """What was asked, from JSON, which has no tuples."""
+    if isinstance(told, str):
+        return told
+    first, second = told
+    if isinstance(second, str):
+        return first, second
+    return WordedText(first, tuple((start, end) for start, end in second))
 
 
 def own_peak_mb() -> float | None:

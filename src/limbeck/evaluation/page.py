@@ -13,6 +13,7 @@ import yaml
 
 from limbeck.evaluation import plots
 from limbeck.evaluation.report import Export, Performance, Report, Span
+from limbeck.evaluation.words import amount, is_share, signed
 
 _DASH = "–"
 _MANY_CLASSES = 20
@@ -137,8 +138,9 @@ def _models(report: Report) -> list[_Model]:
 
 def _of_arm(name: str, arm: Performance, report: Report) -> _Model:
     small = {"score": _interval(arm.score)}
-    kept = arm.score.value / report.teacher.score.value if report.teacher.score.value else None
-    if name == "student":
+    whole = report.teacher.score.value
+    kept = arm.score.value / whole if whole > 0 else None
+    if name == "student" and report.retention is not None:
         kept, small["kept"] = report.retention.value, _interval(report.retention, percent=True)
     return _Model(
         name=name,
@@ -176,7 +178,7 @@ def _of_export(export: Export, report: Report) -> _Model:
         span=export.score,
         figures={
             "score": export.score.value if export.score else None,
-            "kept": export.score.value / whole if export.score and whole else None,
+            "kept": export.score.value / whole if export.score and whole > 0 else None,
             "agreement": None,
             "p50": export.latency_ms_p50,
             "p95": export.latency_ms_p95,
@@ -354,22 +356,24 @@ def _notes(training: Mapping[str, Any], arms: Sequence[str]) -> dict[str, list[s
 def _difference(key: str, span: Span, report: Report) -> tuple[str, str]:
     """A paired difference as a sentence, and what its interval allows to say."""
     one, _, other = key.partition("_minus_")
-    points = f"{abs(100 * span.value):.2f} points"
+    points, name = amount(span.value, report.score_name), report.score_name
     than = _THE.get(other, other.replace("_", " "))
-    compared = "the same as" if not round(100 * span.value, 2) else (
+    same = not float(points.split()[0])
+    compared = "the same as" if same else (
         f"{points} {'more' if span.value > 0 else 'less'} than"
     )  # fmt: skip
     sentence = (
         f"The {one.replace('_', ' ')} scores {compared} {than} "
-        f"(interval {_signed(span.low)} to {_signed(span.high)} points of {report.score_name})."
+        f"(interval {_signed(span.low, name)} to {_signed(span.high, name)} "
+        f"{'points ' if is_share(name) else ''}of {name})."
     )
     if span.low > 0 or span.high < 0:
         return sentence, "The interval excludes 0."
     return sentence, "The interval includes 0: these rows do not tell the two apart."
 
 
-def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
+def _signed(value: float, score_name: str) -> str:
+    return signed(value, score_name).replace("-", "−")
 
 
 def _interval(span: Span, *, percent: bool = False) -> str:

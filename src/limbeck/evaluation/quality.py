@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs, Targets
 from limbeck.data.texts import Texts
 from limbeck.evaluation.report import Disagreement
 from limbeck.tasks.task import Task
@@ -13,9 +14,9 @@ from limbeck.tasks.task import Task
 
 def worst_disagreements(
     texts: Texts,
-    labels: np.ndarray,
-    teacher_logits: np.ndarray,
-    student_logits: np.ndarray,
+    labels: Targets,
+    teacher_logits: Outputs,
+    student_logits: Outputs,
     names: Sequence[str],
     task: Task,
     *,

@@ -100,7 +100,9 @@ class Report(Frozen):
         description="control: the student without a teacher; teacher_int8: the teacher's own int8 "
         "ONNX export."
     )
-    retention: Span = Field(description="The student's score over the teacher's.")
+    retention: Span | None = Field(
+        description="The student's score over the teacher's; null where that is not above 0."
+    )
     agreement: float = Field(description="Share of test rows answered alike.")
     differences: dict[str, Span] = Field(
         description="Paired differences of score: student_minus_teacher, student_minus_control, "
@@ -134,6 +136,6 @@ class Comparison(Frozen):
     rows: int
     teacher: Performance
     student: Performance
-    retention: Span
+    retention: Span | None
     agreement: float
     difference: Span = Field(description="Student's score minus the teacher's, paired.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation.report import Export, Report, Span
+from limbeck.evaluation.report import Export, Report
+from limbeck.evaluation.words import alike, change
 
 
 def verdict(report: Report) -> list[str]:
@@ -18,12 +19,17 @@ def verdict(report: Report) -> list[str]:
 
 def _kept(report: Report) -> str:
     kept, teacher, student = report.retention, report.teacher.score, report.student.score
+    fewer = f"{_times(report.teacher.parameters, report.student.parameters)} fewer parameters"
+    same = alike(report.agreement, "the test rows", report.score_name)
+    if kept is None:
+        return (
+            f"The teacher's {report.score_name} on the test rows is {teacher.value:.4f}: there is "
+            f"nothing to keep. The student scores {student.value:.4f} with {fewer}, and {same}."
+        )
     return (
         f"The student keeps {kept.value:.1%} of the teacher's {report.score_name} "
         f"({student.value:.4f} of {teacher.value:.4f}; interval {kept.low:.1%} to "
-        f"{kept.high:.1%}) with {_times(report.teacher.parameters, report.student.parameters)} "
-        f"fewer parameters, and answers {report.agreement:.1%} of the test rows as the teacher "
-        "does."
+        f"{kept.high:.1%}) with {fewer}, and {same}."
     )
 
 
@@ -38,14 +44,15 @@ def _gained(report: Report, best: Export | None) -> str:
         )
     assert best.size_mb is not None
     assert best.score is not None
+    whole = teacher.score.value
+    share = f", {best.score.value / whole:.1%} of the teacher" if whole > 0 else ""
     speed = _than(_faster(teacher.latency_ms_p50, best.latency_ms_p50))
     return (
         f"Its fastest accepted export for single texts, {best.name}, is {speed} the teacher as "
         f"transformers serves it (p50 {best.latency_ms_p50:.2f} ms against "
         f"{teacher.latency_ms_p50:.2f} ms) and "
         f"{_smaller(teacher.size_mb, best.size_mb)} ({best.size_mb:.1f} MB against "
-        f"{teacher.size_mb:.1f} MB); it scores {best.score.value:.4f}, "
-        f"{best.score.value / teacher.score.value:.1%} of the teacher."
+        f"{teacher.size_mb:.1f} MB); it scores {best.score.value:.4f}{share}."
     )
 
 
@@ -57,8 +64,8 @@ def _beyond_int8(report: Report, best: Export) -> str:
         "Much of that is the runtime and not the distillation: the teacher's own int8 export "
         f"scores {arm.score.value:.4f} in {arm.latency_ms_p50:.2f} ms and {arm.size_mb:.1f} MB. "
         f"Beyond it, the student's export is {_faster(arm.latency_ms_p50, best.latency_ms_p50)} "
-        f"and {_smaller(arm.size_mb, best.size_mb)}, for {_points(difference)} of "
-        f"{report.score_name}."
+        f"and {_smaller(arm.size_mb, best.size_mb)}, for "
+        f"{change(difference, report.score_name)} of {report.score_name}."
     )
 
 
@@ -69,7 +76,7 @@ def _bought(report: Report) -> str:
     control = report.arms["control"].score.value
     what = (
         f"against the same student trained on the labels alone ({control:.4f}), distillation "
-        f"changed the {report.score_name} by {_points(difference)}"
+        f"changed the {report.score_name} by {change(difference, report.score_name)}"
     )
     if difference.low > 0:
         return f"Distillation paid: {what}; the interval excludes 0."
@@ -79,13 +86,6 @@ def _bought(report: Report) -> str:
         f"Distillation bought nothing that {report.data['test_rows']} test rows can show: {what}, "
         "and the interval includes 0. More unlabelled texts of the domain, or a smaller student, "
         "is where a teacher helps."
-    )
-
-
-def _points(difference: Span) -> str:
-    return (
-        f"{100 * difference.value:+.2f} points "
-        f"(interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from limbeck.config.recipe import ExportConfig
+from limbeck.data.per_word import Outputs, finite
 from limbeck.evaluation.measure import Contender, Measurements, span
 from limbeck.evaluation.report import Export
 from limbeck.evaluation.speed import Speed
@@ -118,13 +117,13 @@ def _judged(
 def _refusal(
     change: float,
     flips: int,
-    logits: np.ndarray,
+    logits: Outputs,
     speed: Speed,
     student_speed: Speed,
     config: ExportConfig,
 ) -> str:
     rows = len(logits)
-    if not np.isfinite(logits).all():
+    if not finite(logits):
         return "some of its answers are NaN or infinite"
     if change < -config.score_tolerance:
         return (

@@ -15,6 +15,7 @@ from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
 from limbeck.runtime.openvino_model import openvino_failure
+from limbeck.tasks.head import head_of
 from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
@@ -58,6 +59,7 @@ def export_variants(
     max_tokens: int,
     clean: CleanConfig,
     task: Task,
+    paired: bool | None = None,
     names: tuple[str, ...] = tuple(FILES),
     title: str = "exporting",
 ) -> list[Variant]:
@@ -71,6 +73,8 @@ def export_variants(
         max_tokens: Where texts are cut at prediction.
         clean: The cleaning that is applied at prediction.
         task: What the outputs mean.
+        paired: Whether it answers pairs of texts, so that others are refused at prediction; None
+            if that is not known.
         names: Which variants (keys of `FILES`); ``onnx`` is always made, the others need it.
         title: Of the progress bar.
     """
@@ -78,7 +82,7 @@ def export_variants(
     checkpoint = look_at(config, role="model")
     model = load_classifier(checkpoint, attention="eager")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_companions(checkpoint, folder, max_tokens, clean, task)
+    _write_companions(checkpoint, folder, max_tokens, clean, task, paired)
     makers: dict[str, Callable[[Path], None]] = {
         "onnx": lambda path: _to_onnx(model, checkpoint, path),
         "onnx_fused": lambda path: _fuse(checkpoint, folder / FILES["onnx"], path),
@@ -109,7 +113,12 @@ def _made(name: str, path: Path, make: Callable[[Path], None]) -> Variant:
 
 
 def _write_companions(
-    checkpoint: Checkpoint, folder: Path, max_tokens: int, clean: CleanConfig, task: Task
+    checkpoint: Checkpoint,
+    folder: Path,
+    max_tokens: int,
+    clean: CleanConfig,
+    task: Task,
+    paired: bool | None,
 ) -> None:
     checkpoint.tokenizer.save_pretrained(folder)
     checkpoint.config.save_pretrained(folder)
@@ -117,6 +126,7 @@ def _write_companions(
         folder / "limbeck.json",
         {
             "task": task.name,
+            "pairs": paired,
             "labels": checkpoint.labels,
             "max_tokens": checkpoint.max_tokens(max_tokens),
             "padding_side": checkpoint.tokenizer.padding_side,
@@ -148,6 +158,8 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
     example = checkpoint.tokenizer(
         ["a text", "a longer text, so that there is padding"], padding=True, return_tensors="pt"
     )
+    axes = {0: "batch", 1: "tokens"}
+    of_words = head_of(checkpoint.config) == "token_classifier"
     # The exporter that traces: onnxruntime's fusions and quantizer know its graphs, and not
     # those of torch.export (seen with torch 2.13 and onnxruntime 1.31).
     torch.onnx.export(
@@ -158,7 +170,7 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
         opset_version=_OPSET,
         input_names=names,
         output_names=[output],
-        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {output: {0: "batch"}},
+        dynamic_axes=dict.fromkeys(names, axes) | {output: axes if of_words else {0: "batch"}},
     )
     if checkpoint.family.shared_layers:
         _read_shared_weights_directly(path)

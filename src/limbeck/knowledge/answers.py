@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
+from limbeck.data.per_word import words_of
 from limbeck.knowledge.columns import rounded
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import zero_padding
@@ -27,7 +29,7 @@ class Answers(Protocol):
     """The teacher's answers by row index; on any device."""
 
     def logits(self, rows: np.ndarray) -> Tensor:
-        """Logits [rows, classes], float32."""
+        """Logits [rows, classes], or [words of the rows, classes]; float32."""
         ...
 
     def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
@@ -62,7 +64,7 @@ class LiveTeacher:
         self._states: dict[Part, Tensor] = {}
 
     def logits(self, rows: np.ndarray) -> Tensor:
-        """Logits [rows, classes], float32."""
+        """Logits [rows, classes], or [words of the rows, classes]; float32."""
         self._ask(rows)
         return self._logits
 
@@ -94,8 +96,17 @@ class LiveTeacher:
         with torch.no_grad(), computing_in(self._model, self._kind.precision):
             answer = ask(self._model, batch, self._checkpoint.family, self._kind.parts)
         self._mask = batch.attention_mask.to(self._model.device, non_blocking=True)
-        self._logits = answer.logits.float()
+        self._logits = self._of_all_words(batch, answer.logits.float())
         self._states = {
             part: rounded(part, state, self._kind) for part, state in answer.states.items()
         }
         self._rows = rows
+
+    def _of_all_words(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Zeros where a word has no token, as in shards; answers about texts stay as they are."""
+        places = self._encoded.places
+        if batch.words is None or places is None:
+            return logits
+        words, _ = words_of(places.offsets, batch.rows)
+        whole = logits.new_zeros(len(words), logits.shape[1])
+        return whole.index_copy(0, batch.words.to(logits.device), logits)

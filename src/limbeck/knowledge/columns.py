@@ -96,6 +96,18 @@ def as_column(values: Sequence[np.ndarray]) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(flat))
 
 
+def logits_column(logits: Sequence[np.ndarray], *, by_word: bool) -> pa.Array:
+    """Logits, one array a row: fixed lists of as many as there are classes, or lists of any length.
+
+    Args:
+        logits: [classes] each, or [words, classes].
+        by_word: Which of the two.
+    """
+    if by_word:
+        return as_column(logits)
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(logits)), logits[0].size)
+
+
 def column_row(column: pa.ChunkedArray, row: int) -> np.ndarray:
     """What `as_column` took, flat, without a copy where it is a list."""
     array = column.chunk(0)

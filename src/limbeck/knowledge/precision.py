@@ -76,7 +76,11 @@ def _compare_precisions(
         with computing_in(model, precision):
             answers(model, checkpoint, encoded, batches[0], kind)  # the first call is not typical
             start = time.perf_counter()
-            parts = [answers(model, checkpoint, encoded, rows, kind)[0] for rows in batches]
+            parts = [
+                said.ravel()
+                for rows in batches
+                for said in answers(model, checkpoint, encoded, rows, kind)[0]
+            ]
             seconds[precision] = time.perf_counter() - start
         logits[precision] = np.concatenate(parts)
     exact = logits["float32"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ import pyarrow as pa
 from limbeck.config.recipe import KnowledgeConfig
 from limbeck.data.batches import batches_by_length
 from limbeck.data.encode import Encoded
+from limbeck.data.per_word import WordOutputs
 from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
-from limbeck.knowledge.columns import FLOAT16_MAX, as_column, row_columns
+from limbeck.knowledge.columns import FLOAT16_MAX, as_column, logits_column, row_columns
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
@@ -22,7 +24,7 @@ from limbeck.knowledge.size import knowledge_mb
 from limbeck.knowledge.store import Identity, Store
 from limbeck.machine import kept_pages
 from limbeck.progress import Step, say, step
-from limbeck.teacher.ask import ask
+from limbeck.teacher.ask import ask, outputs_of
 from limbeck.teacher.load import class_count
 from limbeck.teacher.precision import computing_in
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from limbeck.teacher.load import Checkpoint
 
 _ROWS, _TOKENS = 64, 4096
+_LOGITS = "logits"
 
 
 def record(
@@ -90,7 +93,7 @@ def record(
             progress.note(f"{earlier.reused:,} answers were known")
     else:
         say(f"  the teacher's answers on {texts.name} are in {store.place}: nothing to ask")
-    return Recorded(store, encoded.lengths, checkpoint)
+    return Recorded(store, encoded.lengths, checkpoint, encoded.places)
 
 
 def _check_space(
@@ -100,7 +103,8 @@ def _check_space(
     encoded: Encoded,
     missing: list[int],
 ) -> None:
-    whole = knowledge_mb(identity.kind, model.config, class_count(model), encoded.lengths)
+    numbers = class_count(model) * encoded.answers_a_row
+    whole = knowledge_mb(identity.kind, model.config, numbers, encoded.lengths)
     need = whole * len(missing) / identity.shards
     free = free_mb(store.place)
     if need > free:
@@ -125,7 +129,7 @@ def _shard(
     span = identity.span(shard)
     rows = np.arange(span.start, span.stop)
     lengths = encoded.lengths[rows]
-    logits = np.empty((len(rows), class_count(model)), dtype=np.float32)
+    logits = [np.empty(0, dtype=np.float32)] * len(rows)
     columns: dict[str, list[np.ndarray]] = {
         name: [np.empty(0)] * len(rows) for name in identity.kind.columns()
     }
@@ -137,24 +141,21 @@ def _shard(
     for places in batches_by_length(lengths[new], rows=_ROWS, tokens=_TOKENS):
         asked = new[places]
         answer = answers(model, checkpoint, encoded, rows[asked], identity.kind)
-        logits[asked] = answer[0]
-        for name, values in answer[1].items():
+        for name, values in {_LOGITS: answer[0], **answer[1]}.items():
             for place, value in zip(asked, values, strict=True):
-                columns[name][place] = value
+                (logits if name == _LOGITS else columns[name])[place] = value
         progress.advance(len(asked))
-    logits[unknown] = logits[new[repeats]]
-    for values in columns.values():
+    for values in (logits, *columns.values()):
         for place, source in zip(unknown, new[repeats], strict=True):
             values[place] = values[source]
     ids = pa.array(texts.ids[span.start : span.stop], pa.large_string())
     _refuse_broken(logits, columns, identity.kind, ids, checkpoint.path)
-    flat = pa.array(logits.reshape(-1))
     return pa.table(
         {
             "id": ids,
             TEXT_COLUMN: pa.array(hashes),
             "tokens": pa.array(lengths.astype(np.int32)),
-            "logits": pa.FixedSizeListArray.from_arrays(flat, logits.shape[1]),
+            _LOGITS: logits_column(logits, by_word=encoded.places is not None),
             **{name: as_column(values) for name, values in columns.items()},
         }
     )
@@ -166,8 +167,10 @@ def answers(
     encoded: Encoded,
     rows: np.ndarray,
     kind: Kind,
-) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
-    """Logits [rows, classes] and the parts' shard columns, one array a row.
+) -> tuple[np.ndarray | list[np.ndarray], dict[str, list[np.ndarray]]]:
+    """Logits and the parts' shard columns, one array a row.
+
+    A row's logits are [classes], or [words, classes] where words are answered.
 
     The caller sees to the arithmetic (`computing_in`).
     """
@@ -179,17 +182,20 @@ def answers(
     columns: dict[str, list[np.ndarray]] = {}
     for part, state in answer.states.items():
         columns |= row_columns(part, state, batch.attention_mask, kind)
-    return answer.logits.float().cpu().numpy(), columns
+    said = outputs_of(answer.logits.float().cpu().numpy(), batch, encoded)
+    if isinstance(said, WordOutputs):
+        return np.split(said.values, said.offsets[1:-1]), columns
+    return said, columns
 
 
 def _refuse_broken(
-    logits: np.ndarray,
+    logits: Sequence[np.ndarray],
     columns: dict[str, list[np.ndarray]],
     kind: Kind,
     ids: pa.Array,
     where: str,
 ) -> None:
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    bad = np.flatnonzero([not np.isfinite(said).all() for said in logits])
     what = "logits"
     for name, part in kind.columns().items():
         if not len(bad):

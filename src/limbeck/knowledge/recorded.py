@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from limbeck.data.per_word import Outputs, WordOutputs, words_of
+from limbeck.data.places import Places
 from limbeck.errors import KnowledgeError
 from limbeck.knowledge.columns import read_row
 from limbeck.knowledge.store import Store
@@ -22,9 +24,22 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """Answers by row index; little is in memory but the rows that are asked for."""
+    """Answers by row index; little is in memory but the rows that are asked for.
 
-    def __init__(self, store: Store, lengths: np.ndarray, checkpoint: Checkpoint) -> None:
+    Args:
+        store: The shards.
+        lengths: Tokens of each row.
+        checkpoint: The teacher's.
+        places: The rows' words, where words are answered.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lengths: np.ndarray,
+        checkpoint: Checkpoint,
+        places: Places | None = None,
+    ) -> None:
         self._checkpoint = checkpoint
         self.place = store.place
         self.kind = store.identity.kind
@@ -34,31 +49,33 @@ class Recorded:
         shards = [store.shard(shard) for shard in range(store.identity.shards)]
         self._pages = Pages([shard.file for shard in shards])
         self._tables = [shard.table for shard in shards]
-        self._logits = [_flat(table.column("logits")) for table in self._tables]
+        self._places = places
+        self._logits = [_logits_of(table, checkpoint) for table in self._tables]
 
     def __len__(self) -> int:
         return self._rows
 
-    @property
-    def classes(self) -> int:
-        """Classes of the teacher's head."""
-        return self._logits[0].shape[1]
-
     def logits(self, rows: np.ndarray) -> Tensor:
-        """Logits [rows, classes], float32."""
+        """Logits [rows, classes], or [words of the rows, classes]; float32."""
         import torch
 
         shards, places = np.divmod(rows, self._shard_rows)
-        answers = np.empty((len(rows), self.classes), dtype=np.float32)
-        for shard in np.unique(shards):
-            here = shards == shard
-            answers[here] = self._logits[shard][places[here]]
-            self._pages.read(int(shard), int(here.sum()), 0)
-        return torch.from_numpy(answers)
+        said = [self._logits[shard].of(places[shards == shard]) for shard in np.unique(shards)]
+        order = np.argsort(np.argsort(shards, kind="stable"), kind="stable")
+        for shard, count in zip(*np.unique(shards, return_counts=True), strict=True):
+            self._pages.read(int(shard), int(count), 0)
+        if self._places is None:
+            return torch.from_numpy(np.concatenate(said)[order])
+        counts = np.diff(self._places.offsets)[rows[np.argsort(shards, kind="stable")]]
+        words, _ = words_of(np.concatenate([[0], np.cumsum(counts)]), order)
+        return torch.from_numpy(np.concatenate(said)[words])
 
-    def all_logits(self) -> np.ndarray:
-        """Logits of every row [rows, classes], float32."""
-        return np.concatenate(self._logits)
+    def all_logits(self) -> Outputs:
+        """Logits of every row [rows, classes], float32, or those of its words."""
+        said = np.concatenate([logits.whole for logits in self._logits])
+        if self._places is None:
+            return said
+        return WordOutputs(said, self._places.offsets, self._places.places)
 
     def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
         """A part, zero-padded to `width` tokens, float32.
@@ -138,7 +155,34 @@ def zero_padding(state: Tensor, attention_mask: Tensor) -> Tensor:
     return state.where((real[:, :, None] & real[:, None, :])[:, None], 0.0)
 
 
-def _flat(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.chunk(0)
-    width = array.type.list_size
-    return array.flatten().to_numpy(zero_copy_only=True).reshape(-1, width)
+class _ByRow:
+    """A shard's logits, one of each class a row."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        array = column.chunk(0)
+        flat = array.flatten().to_numpy(zero_copy_only=True)
+        self.whole = flat.reshape(-1, array.type.list_size)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Of some of its rows."""
+        return self.whole[rows]
+
+
+class _ByWord:
+    """A shard's logits, one of each class a word; rows have any number of words."""
+
+    def __init__(self, column: pa.ChunkedArray, classes: int) -> None:
+        array = column.chunk(0)
+        self.whole = array.flatten().to_numpy(zero_copy_only=True).reshape(-1, classes)
+        self._offsets = array.offsets.to_numpy() // classes
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Of the words of some of its rows, row after row."""
+        return self.whole[words_of(self._offsets, rows)[0]]
+
+
+def _logits_of(table: pa.Table, checkpoint: Checkpoint) -> _ByRow | _ByWord:
+    column = table.column("logits")
+    if pa.types.is_fixed_size_list(column.type):
+        return _ByRow(column)
+    return _ByWord(column, len(checkpoint.labels))

@@ -25,11 +25,17 @@ TEXT_COLUMN = "text_hash"
 
 
 def text_hashes(texts: Texts, span: range) -> np.ndarray:
-    """One 64-bit hash a text (or pair of texts) of a span, of its exact characters."""
+    """One 64-bit hash a text (or pair of texts, or text of words) of a span: of all that is asked.
+
+    Characters count exactly, and so do the places of words where there are any.
+    """
     whole: Iterable[str] = texts.texts[span.start : span.stop]
     if texts.paired:
         seconds = texts.pairs[span.start : span.stop]
         whole = ("\x00".join(pair) for pair in zip(whole, seconds, strict=True))
+    if texts.words is not None:
+        spans = map(texts.words.spans, span)
+        whole = (f"{text}\x00{places}" for text, places in zip(whole, spans, strict=True))
     digests = [
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         for text in whole
@@ -100,13 +106,13 @@ class Earlier:
         self._runs.append(run)
 
     def fill(
-        self, hashes: np.ndarray, logits: np.ndarray, columns: dict[str, list[np.ndarray]]
+        self, hashes: np.ndarray, logits: list[np.ndarray], columns: dict[str, list[np.ndarray]]
     ) -> np.ndarray:
         """Put what is known into `logits` and `columns`; the places of what is not.
 
         Args:
             hashes: Of the texts [rows].
-            logits: To fill [rows, classes].
+            logits: One flat array a row, to fill.
             columns: Of the parts, by name: one flat array a row, to fill; they lie in files, whose
                 pages are handed back by the next call.
         """
@@ -124,7 +130,7 @@ class Earlier:
         self,
         rows: np.ndarray,
         places: np.ndarray,
-        logits: np.ndarray,
+        logits: list[np.ndarray],
         columns: dict[str, list[np.ndarray]],
     ) -> None:
         """Put the answers to recorded rows where they belong."""
@@ -132,7 +138,7 @@ class Earlier:
         for home in np.unique(homes):
             shard, here = self._shards[home], homes == home
             for place, row in zip(places[here], rows[here] - self._starts[home], strict=True):
-                logits[place] = shard.table.column("logits")[int(row)].values.to_numpy()
+                logits[place] = shard.table.column("logits")[int(row)].values.to_numpy().copy()
                 for name, values in columns.items():
                     values[place] = column_row(shard.table.column(name), int(row))
             self._lent.append(shard)

@@ -38,17 +38,17 @@ def kind_for(
     return Kind(kept, precision, settings.states if vectors else "float16")
 
 
-def knowledge_mb(kind: Kind, config: PreTrainedConfig, classes: int, lengths: np.ndarray) -> float:
+def knowledge_mb(kind: Kind, config: PreTrainedConfig, logits: float, lengths: np.ndarray) -> float:
     """Size on disk in MB of what `kind` keeps, before it is recorded.
 
     Args:
         kind: What is kept.
         config: The teacher's.
-        classes: Of its head.
+        logits: Numbers that its head says about a row, on average.
         lengths: Tokens of each text.
     """
     rows, tokens = len(lengths), int(lengths.sum())
-    size = (_ROW + 4 * classes) * rows
+    size = (_ROW + 4 * logits) * rows
     for part in kind.parts:
         count = numbers(config, part, lengths)
         size += (count if kind.int8(part) else 2 * count) + _LIST * rows

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
-from limbeck.data.read import dataset_rows, read_rows
+from limbeck.data.read import dataset_rows
 from limbeck.data.singles import distinct, singles
 from limbeck.data.split import stratified_holdout, without_leaks
 from limbeck.data.targets import labelled, strata
-from limbeck.data.texts import Texts, folded_hashes, gather
+from limbeck.data.texts import Texts, folded_hashes
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
 from limbeck.run.augmentation import copies_of, masked_lm_of
 from limbeck.run.material import Datasets, Labelled, Material
+from limbeck.tasks.reading import read_texts
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.task import Task
 
@@ -71,11 +72,11 @@ def gather_apart(
     validation, test = parts["validation"], parts.get("test", parts["validation"])
     held_out = [part.texts for part in parts.values()]
     lessons = [singles(train, folder=folder)]
-    for name in data.unlabelled:
-        more = _read("unlabelled", name, data, {}, folder, None)
-        lessons.append(singles(more, folder=folder))
-    if "unlabelled" in given:
-        more = _read("unlabelled", None, data, given, folder, None)
+    before = 0
+    for name in [*data.unlabelled, *([None] if "unlabelled" in given else [])]:
+        objects = given if name is None else {}
+        more = _read("unlabelled", name, data, objects, folder, task, labels=False, before=before)
+        before += len(more)
         lessons.append(singles(more, folder=folder))
     rows = sum(map(len, lessons))
     lesson, dropped = without_leaks(distinct(_joined(lessons)), held_out)
@@ -137,11 +138,15 @@ def _read(
     data: DataConfig,
     given: Datasets,
     folder: Path | None,
-    task: Task | None,
+    task: Task,
+    *,
+    labels: bool = True,
+    before: int = 0,
 ) -> Texts:
-    rows = dataset_rows(given[name], name) if name in given else read_rows(str(source))
-    form = None if task is None else task.form(data)
-    return gather(name, rows, source or name, data, labels=form, folder=folder)
+    rows = dataset_rows(given[name], name) if name in given else None
+    return read_texts(
+        name, source or name, data, task, labels=labels, rows=rows, folder=folder, before=before
+    )
 
 
 def _scored(texts: Texts, task: Task) -> bool:

@@ -19,13 +19,17 @@ from limbeck.run.objective import stage_training
 from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.pretraining import choose_machine, pretrained_folder
+from limbeck.run.pruning import prune_in_rounds
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
 from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
+from limbeck.student.pruned import stock_weights
+from limbeck.teacher.family import Family
 from limbeck.teacher.load import quiet_transformers, set_class_names
+from limbeck.teacher.thin import Kept, save_thin
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
@@ -47,11 +51,28 @@ class Arm:
     tokenizer: PreTrainedTokenizerBase
     outcome: Outcome
     notes: tuple[str, ...]
+    family: Family
+    kept: Kept | None = None
 
     def save(self, folder: Path) -> None:
-        """Write a Hugging Face folder that transformers loads without limbeck."""
+        """Write a Hugging Face folder that transformers loads without limbeck.
+
+        What was pruned stands there as zeros: no stock config knows layers with fewer heads.
+        """
         with whole_folder(folder) as part, quiet_transformers():
-            self.model.save_pretrained(part)
+            if self.kept is None:
+                self.model.save_pretrained(part)
+            else:
+                stock = type(self.model)(self.model.config)
+                stock.load_state_dict(stock_weights(self.model, self.family, self.kept, stock))
+                stock.save_pretrained(part)
+            self.tokenizer.save_pretrained(part)
+
+    def save_thin(self, folder: Path) -> None:
+        """Write the pruned model as small as it is; limbeck loads it."""
+        assert self.kept is not None
+        with whole_folder(folder) as part:
+            save_thin(self.model, self.kept, part)
             self.tokenizer.save_pretrained(part)
 
 
@@ -82,9 +103,12 @@ def train_arm(
         for note in built.notes:
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
+    # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
+    built.model.config.problem_type = plan.task.problem_type
     train_split, validation = plan.material.train, plan.material.validation
+    encoded = student_encoding(plan, "train", cache=cache)
     lessons = Lessons(
-        encoded=student_encoding(plan, "train", cache=cache),
+        encoded=encoded if answers is None else encoded.where_also(plan.encoded),
         labels=train_split.labels,
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
@@ -94,9 +118,13 @@ def train_arm(
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     companion, notes = None, built.notes
+    room = Classroom(plan, teacher, lessons, exam, machine, run, name)
     if name != "control":
-        room = Classroom(plan, teacher, lessons, exam, machine, run, name)
         train_stages(built.model, room)
+    kept = prune_in_rounds(built.model, terms, room)
+    if kept is not None:
+        notes = (*notes, _pruning_note(kept))
+    if name != "control":
         companion = companion_of(plan, teacher, terms)
     if companion is not None:
         lessons = replace(lessons, answers=companion, companion=companion)
@@ -117,7 +145,14 @@ def train_arm(
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
     if companion is not None:
         notes = (*notes, companion_note(plan, teacher, companion, cache=cache))
-    return Arm(built.model.cpu(), tokenizer, outcome, notes)
+    family = plan.student.checkpoint.family
+    return Arm(built.model.cpu(), tokenizer, outcome, notes, family, kept)
+
+
+def _pruning_note(kept: Kept) -> str:
+    heads, neurons = (", ".join(str(len(layer)) for layer in part)
+                      for part in (kept.heads, kept.neurons))  # fmt: skip
+    return f"pruned: {heads} heads and {neurons} neurons are left of its layers"
 
 
 def _control_training(plan: Plan) -> TrainingConfig:
@@ -167,6 +202,7 @@ def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
         max_tokens=plan.max_tokens,
         clean=plan.recipe.data.clean,
         task=plan.task,
+        paired=plan.material.train.texts.paired,
         names=("onnx", "onnx_int8"),
         title="exporting the teacher",
     )

@@ -23,6 +23,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
         self.student = self.path / "student"
+        self.thin = self.path / "thin"
         self.control = self.path / "control"
         self.export = self.path / "export"
         self.gate = self.export / "gate.json"

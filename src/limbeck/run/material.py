@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.conll import ENDINGS, token_rows
+from limbeck.data.per_word import Targets
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
-from limbeck.data.targets import labelled, none_like, strata
-from limbeck.data.texts import Texts, folded_hashes, gather
+from limbeck.data.targets import labelled, strata, with_none
+from limbeck.data.texts import Texts, folded_hashes
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
 from limbeck.run.augmentation import copies_of, masked_lm_of
+from limbeck.tasks.reading import read_texts
 from limbeck.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class Labelled:
     """A split and its targets (`data.targets`)."""
 
     texts: Texts
-    labels: np.ndarray
+    labels: Targets
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def gather_material(
         raise RecipeError(
             "data.train", "this is missing", "Name a file: --train train.jsonl (or data.train)."
         )
+    _refuse_unalterable(data, task)
     masked_lm = masked_lm_of(data.augment)
     split = {
         name: _read(name, source, data, given, folder, task)
@@ -148,7 +152,7 @@ def gather_material(
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
     copies = copies_of(lesson.texts, data, masked_lm, seed=seed, folder=folder, knowledge=knowledge)
-    lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder)
+    lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder, task)
     lesson = _with_altered(lesson, copies, held_out, counts)
     if test is not validation:
         shared = np.isin(folded_hashes(validation.texts), folded_hashes(test.texts))
@@ -166,7 +170,11 @@ def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
     """The first row of the training file or dataset: what shows which task it is for."""
     if datasets and "train" in datasets:
         return next(dataset_rows(datasets["train"], "train"), {})
-    return next(read_rows(data.train), {}) if data.train is not None else {}
+    if data.train is None:
+        return {}
+    ending = Path(data.train).suffix.lower()
+    by_token = ending in ENDINGS and ending != ".txt"  # which is a text a line, unless told
+    return next(token_rows(data.train) if by_token else read_rows(data.train), {})
 
 
 def _read(
@@ -175,17 +183,17 @@ def _read(
     data: DataConfig,
     given: Datasets,
     folder: Path | None,
-    task: Task | None,
+    task: Task,
     *,
+    labels: bool = True,
     before: int = 0,
 ) -> Texts:
-    if name in given:
-        rows, source = dataset_rows(given[name], name), name
-    else:
-        assert source is not None
-        rows = read_rows(source)
-    form = None if task is None else task.form(data)
-    return gather(name, rows, source, data, labels=form, folder=folder, before=before)
+    rows = dataset_rows(given[name], name) if name in given else None
+    source = name if name in given else source
+    assert source is not None
+    return read_texts(
+        name, source, data, task, labels=labels, rows=rows, folder=folder, before=before
+    )
 
 
 def _hold_out(
@@ -211,6 +219,7 @@ def _with_unlabelled(
     held_out: list[Texts],
     counts: dict[str, int],
     folder: Path | None,
+    task: Task,
 ) -> Labelled:
     more = None
     for source in [*data.unlabelled, None]:
@@ -218,7 +227,7 @@ def _with_unlabelled(
             continue
         objects = given if source is None else {}
         before = 0 if more is None else len(more)
-        part = _read("unlabelled", source, data, objects, folder, None, before=before)
+        part = _read("unlabelled", source, data, objects, folder, task, labels=False, before=before)
         more = part if more is None else part.unlabelled_after(more)
     if more is None:
         return lesson
@@ -235,6 +244,16 @@ def _with_unlabelled(
     )
     _refuse_odd(lesson.texts, more, "data.unlabelled")
     return _joined(lesson, more)
+
+
+def _refuse_unalterable(data: DataConfig, task: Task) -> None:
+    if data.augment.copies and task.of_words:
+        raise RecipeError(
+            "data.augment.copies",
+            f"it is {data.augment.copies}, but the task is {task.name}: in an altered copy nobody "
+            "knows which words are which",
+            "Leave it out, and give more texts as data.unlabelled.",
+        )
 
 
 def _refuse_odd(texts: Texts, more: Texts, where: str) -> None:
@@ -262,12 +281,10 @@ def _with_altered(
 
 def _joined(lesson: Labelled, more: Texts) -> Labelled:
     """The lesson and unlabelled texts."""
-    texts = more.unlabelled_after(lesson.texts)
-    labels = np.concatenate([lesson.labels, none_like(lesson.labels, len(more))])
-    return Labelled(texts, labels)
+    return Labelled(more.unlabelled_after(lesson.texts), with_none(lesson.labels, more))
 
 
-def _refuse_unlabelled(texts: Texts, labels: np.ndarray, source: str) -> None:
+def _refuse_unlabelled(texts: Texts, labels: Targets, source: str) -> None:
     bare = np.flatnonzero(~labelled(labels))
     if len(bare):
         first = texts.ids[int(bare[0])]

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from limbeck.config.recipe import Recipe, TrainingConfig
 from limbeck.config.schedule import Adaptive
 from limbeck.config.stages import Stage
-from limbeck.config.terms import AttentionTerm, LogitsTerm, RelationsTerm, Term, VectorsTerm
+from limbeck.config.terms import (
+    AttentionTerm,
+    ExitsTerm,
+    LogitsTerm,
+    RelationsTerm,
+    Term,
+    VectorsTerm,
+)
 from limbeck.errors import RecipeError
 from limbeck.student.plan import StudentPlan
 from limbeck.tasks.task import Task
@@ -154,6 +161,12 @@ def _refuse_heads(term: Term, where: str, student: StudentPlan, teacher: Checkpo
 def _refuse_unfit(terms: Sequence[Term], where: str, task: Task) -> None:
     """Refuse terms about class distributions where the outputs are none."""
     for place, term in enumerate(terms):
+        if isinstance(term, ExitsTerm) and task.of_words:
+            raise RecipeError(
+                f"{where}.terms[{place}]",
+                f"the task is {task.name}, and exits answer whole texts",
+                "Leave the term exits out.",
+            )
         if not isinstance(term, LogitsTerm):
             continue
         reason = task.unfit(term)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.config.stages import Stage
-from limbeck.config.terms import Term
+from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.data.spool import spooled_mb
 from limbeck.errors import RecipeError, TeacherError
-from limbeck.files import free_mb
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
@@ -30,17 +29,16 @@ from limbeck.run.material import Datasets, Material, gather_material
 from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.run.online import (
     Quiz,
-    companion_lines,
     learns_along,
     quiz_of,
     refuse_unteachable,
     settled_precision,
 )
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
+from limbeck.student.pruned import parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
-from limbeck.teacher.family import layer_count
 from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
 from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
@@ -114,7 +112,10 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size), head=task.head)
+    if recipe.student.pruning.wanted:
+        refuse_unprunable(recipe.student.pruning, early.config)
+        _refuse_lost_heads(recipe)
     objective = plan_objective(recipe, early, teacher, task)
     _refuse_ensemble(recipe, task)
     others = tuple(_look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
@@ -135,15 +136,20 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     student = early
     if trimmed is not None:
         student = _with_vocabulary(
-            plan_student(recipe.student, teacher, len(trimmed.kept)), trimmed
+            plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
     note_length(student.config, max_tokens)
-    teacher_counts = count_parameters(teacher.config, teacher)
-    student_counts = count_parameters(student.config, student.checkpoint)
-    need = knowledge_mb(kind, teacher.config, len(teacher.labels), encoded.lengths)
+    teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
+    student_counts = _pruned_counts(
+        count_parameters(student.config, student.checkpoint, head=task.head),
+        student.config,
+        recipe,
+    )
+    numbers = len(teacher.labels) * encoded.answers_a_row
+    need = knowledge_mb(kind, teacher.config, numbers, encoded.lengths)
     logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
-    need += len(others) * knowledge_mb(logits, teacher.config, len(teacher.labels), encoded.lengths)
+    need += len(others) * knowledge_mb(logits, teacher.config, numbers, encoded.lengths)
     recorded = objective.needs_teacher and recipe.knowledge.source == "recorded"
     return Plan(
         recipe=recipe,
@@ -197,87 +203,10 @@ def _gather(
     )
 
 
-def describe(plan: Plan) -> list[str]:
-    """The plan as lines for a person."""
-    teacher, student = plan.teacher_counts, plan.student_counts
-    counts = plan.material.counts
-    layers = layer_count(plan.student.config)
-    training = plan.recipe.training
-    epochs = training.epochs + sum(stage.epochs or training.epochs for stage in plan.stages)
-    lines = [
-        f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
-        f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
-        f"student   {_kind(plan)}{layers} layers x {plan.student.config.hidden_size}, "
-        f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
-        f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
-        "in int8",
-    ]
-    if plan.student.teacher_layers:
-        taken = ", ".join(map(str, plan.student.teacher_layers))
-        lines.append(f"          taken from the teacher's layers {taken}")
-    if plan.trimmed is not None:
-        kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
-        lines.append(f"          {kept:,} of {whole:,} tokens kept")
-    lines += [
-        f"task      {_task_line(plan)}",
-        f"texts     train {counts['train_rows_used']:,} ({counts['train_rows_labelled']:,} "
-        f"labelled, {counts['train_rows_dropped']:,} dropped as leaks), validation "
-        f"{counts['validation_rows']:,}, test {counts['test_rows']:,}"
-        + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
-        f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
-        f"cut at {plan.max_tokens} tokens",
-        *([f"before    {plan.general.in_words()}"] if plan.general else []),
-        *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
-        f"terms     {_terms_line(plan.terms)}",
-        *companion_lines(plan),
-        f"training  {plan.steps:,} steps in {epochs} epochs"
-        + (", and as many for the control arm at most" if plan.recipe.evaluation.control else ""),
-        f"knowledge {_knowledge_line(plan)}",
-        f"disk      {plan.knowledge_mb:.1f} MB of knowledge in {plan.recipe.knowledge.folder}/, "
-        f"{plan.texts_mb:.1f} MB of texts beside it while the run lasts, "
-        f"at most {plan.checkpoint_mb:.0f} MB in {plan.recipe.output}/; "
-        f"{free_mb(Path(plan.recipe.output)):,.0f} MB are free",
-    ]
-    return lines
-
-
 def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
     texts = [material.train.texts, material.validation.texts, material.test.texts]
     texts += [general.texts] if general is not None else []
     return spooled_mb(one.rows for one in texts)
-
-
-def _task_line(plan: Plan) -> str:
-    names = plan.material.names
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    if plan.task.apart:
-        return f"{plan.task.name.replace('_', ' ')} ({len(plan.teacher.labels)} numbers a text)"
-    pairs = ", pairs of texts" if plan.material.train.texts.paired else ""
-    return f"{plan.task.name.replace('_', ' ')} ({len(names)}: {shown}){pairs}"
-
-
-def _terms_line(terms: Sequence[Term]) -> str:
-    return "; ".join(map(_term_line, terms))
-
-
-def _kind(plan: Plan) -> str:
-    same = plan.student.architecture == "same"
-    return "" if same else f"{plan.student.config.model_type} of "
-
-
-def _knowledge_line(plan: Plan) -> str:
-    if not plan.needs_teacher:
-        return "none: no term looks at the teacher"
-    asked = "asked again in every step" if plan.recipe.knowledge.source == "live" else "asked once"
-    return f"{plan.kind.what()}; {asked}"
-
-
-def _term_line(term: Term) -> str:
-    settings = term.model_dump(exclude={"kind", "weight"}, exclude_none=True)
-    inside = ", ".join(f"{key}={value}" for key, value in settings.items())
-    weight = term.weight
-    shown = f"{weight:g}" if isinstance(weight, float | int) else f"({weight!r})"
-    return f"{shown} x {term.kind}" + (f" ({inside})" if inside else "")
 
 
 def _trim(
@@ -310,12 +239,22 @@ def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
 def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     """Optimizer steps of all trainings of the student."""
     trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
+    pruning = recipe.student.pruning
+    if pruning.wanted:
+        one = recipe.training.model_copy(update={"epochs": pruning.epochs})
+        trainings += [one] * pruning.rounds
     return sum(
         planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
 
 
 def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
+    if recipe.ensemble.teachers and task.of_words:
+        raise RecipeError(
+            "ensemble.teachers",
+            f"the task is {task.name}, and several teachers are mixed text by text only",
+            "Name one teacher.",
+        )
     if recipe.ensemble.combine == "confidence" and not task.distributes:
         raise RecipeError(
             "ensemble.combine",
@@ -349,6 +288,29 @@ def _plan_general(
     return general
 
 
+def _refuse_lost_heads(recipe: Recipe) -> None:
+    """Refuse to match heads after some are gone: each layer may have a number of its own then."""
+    for place, term in enumerate(recipe.terms):
+        if recipe.student.pruning.heads is not None and isinstance(
+            term, AttentionTerm | RelationsTerm
+        ):
+            raise RecipeError(
+                f"objective.terms[{place}]",
+                f"a term of kind {term.kind} compares heads, and student.pruning.heads takes some "
+                "away before this training",
+                "Put the term into a stage, which comes before pruning, or prune neurons alone.",
+            )
+
+
+def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
+    """What is left of a student's parameters once heads and neurons are taken out."""
+    wanted = recipe.student.pruning
+    if not wanted.wanted:
+        return counts
+    gone = parameters_gone(config, heads=wanted.heads, neurons=wanted.neurons)
+    return Counts(counts.parameters - gone, counts.encoder_parameters - gone)
+
+
 def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
     """One more teacher, checked against the first.
 
@@ -357,6 +319,8 @@ def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
     """
     other = look_at(TeacherConfig(path=path))
     task_of_teacher(other.config, task.name, where=path)
+    if task.problem_type == "regression":  # whatever its one number is called
+        return other
     if sorted(other.labels) != sorted(first.labels):
         odd = sorted(set(other.labels) ^ set(first.labels))
         raise TeacherError(

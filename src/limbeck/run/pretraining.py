@@ -89,7 +89,7 @@ def pretrained_folder(plan: GeneralPlan, machine: Machine) -> Path:
     teacher = load_general_teacher(plan)
     digest = hashlib.blake2b(digest_size=16)
     settings = {
-        "student": _without(plan.recipe.student.model_dump(mode="json"), "vocabulary"),
+        "student": _without(plan.recipe.student.model_dump(mode="json"), "vocabulary", "pruning"),
         "pretraining": _without(plan.recipe.pretraining.model_dump(mode="json"), "teacher"),
         "training": {key: getattr(plan.training, key) for key in _SETTINGS},
         "max_tokens": plan.encoded.max_tokens,
@@ -208,8 +208,8 @@ def figures(
     return Figures(words, told, distances, values)
 
 
-def _without(settings: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != key}
+def _without(settings: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in keys}
 
 
 def _stamp(plan: GeneralPlan, teacher: PreTrainedModel) -> str:

@@ -10,8 +10,6 @@ import numpy as np
 
 from limbeck.config.recipe import Recipe
 from limbeck.data.encode import encode
-from limbeck.data.read import read_rows
-from limbeck.data.texts import gather
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
 from limbeck.knowledge.kind import Kind
@@ -26,6 +24,7 @@ from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
 from limbeck.tasks.known import task_of_teacher
+from limbeck.tasks.reading import read_texts
 from limbeck.teacher.load import (
     Checkpoint,
     fingerprint,
@@ -153,8 +152,14 @@ def _another_voice(plan: Plan, other: Checkpoint, cache: Path) -> Voice:
         kind=Kind(precision=precision),
         settings=settings,
     )
-    order = [other.labels.index(label) for label in plan.teacher.labels]
-    return Voice(answers, np.array(order))
+    return Voice(answers, _order(other, plan))
+
+
+def _order(other: Checkpoint, plan: Plan) -> np.ndarray:
+    """For each output of the first teacher, the other's index of it."""
+    if plan.task.problem_type == "regression":  # one number, whatever it is called
+        return np.zeros(1, dtype=np.int64)
+    return np.array([other.labels.index(label) for label in plan.teacher.labels])
 
 
 def _logits(plan: Plan, teacher: Teacher, split: str, cache: Path) -> Recorded:
@@ -187,14 +192,14 @@ def record_texts(recipe: Recipe) -> Path:
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     source = recipe.data.train
     folder = Path(recipe.knowledge.folder)
-    texts = gather("train", read_rows(source), source, recipe.data, labels=None, folder=folder)
+    texts = read_texts("train", source, recipe.data, task, labels=False, folder=folder)
     encoded = encode(
         texts,
         teacher.backend,
         max_tokens=teacher.max_tokens(recipe.data.max_tokens),
         folder=folder / "tokens",
     )
-    student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size))
+    student = plan_student(recipe.student, teacher, int(teacher.config.vocab_size), head=task.head)
     parts = plan_objective(recipe, student, teacher, task).parts
     with threads(cores_or(recipe.training.threads)):
         model = load_classifier(teacher, attention="sdpa")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.runtime.tokens import Tokens
 
@@ -28,14 +29,14 @@ class Answerer(Protocol):
     workers: int
     batch_tokens: int
 
-    def logits(self, texts: Sequence[Item]) -> np.ndarray:
-        """Logits [texts, classes], float32; the texts go through as one batch."""
+    def logits(self, texts: Sequence[Item]) -> Outputs:
+        """Logits [texts, classes], or their words'; the texts go through as one batch."""
         ...
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut where the model wants them cut."""
         ...
 
-    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
-        """Logits [rows, classes], float32, of some rows as one batch; from any thread."""
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
+        """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         ...

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs, together
 from limbeck.data.texts import Item
 from limbeck.runtime.answerer import Answerer
 
@@ -17,8 +18,8 @@ WINDOW = 4096
 """Texts that are sorted together: with as many, 1.5 % of what is computed is padding (SST-2)."""
 
 
-def answer_all(answerer: Answerer, texts: Sequence[Item]) -> np.ndarray:
-    """Logits [texts, classes] of many texts in their order, float32.
+def answer_all(answerer: Answerer, texts: Sequence[Item]) -> Outputs:
+    """Logits [texts, classes], or those of their words, of many texts in their order, float32.
 
     They are computed in batches of similar length, so that hardly any padding is. Dynamically
     quantized (int8) exports scale a batch's activations by their largest: their logits depend
@@ -27,10 +28,10 @@ def answer_all(answerer: Answerer, texts: Sequence[Item]) -> np.ndarray:
     """
     windows = (texts[start : start + WINDOW] for start in range(0, len(texts), WINDOW))
     parts = list(answer_windows(answerer, windows))
-    return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+    return together(parts) if parts else np.empty((0, 0), dtype=np.float32)
 
 
-def answer_windows(answerer: Answerer, windows: Iterable[Sequence[Item]]) -> Iterator[np.ndarray]:
+def answer_windows(answerer: Answerer, windows: Iterable[Sequence[Item]]) -> Iterator[Outputs]:
     """Logits of each window of texts, in order, two windows in memory at a time.
 
     While the answerer's workers compute a window, this thread reads and tokenizes the next and
@@ -74,18 +75,11 @@ def answer_windows(answerer: Answerer, windows: Iterable[Sequence[Item]]) -> Ite
 class _Window:
     """Texts whose batches are being computed, or will be when they are asked for."""
 
-    texts: int
-    batches: list[tuple[np.ndarray, Callable[[], np.ndarray]]]
+    batches: list[tuple[np.ndarray, Callable[[], Outputs]]]
 
-    def logits(self) -> np.ndarray:
-        whole: np.ndarray | None = None
-        for rows, computed in self.batches:
-            part = computed()
-            if whole is None:
-                whole = np.empty((self.texts, part.shape[1]), dtype=np.float32)
-            whole[rows] = part
-        assert whole is not None
-        return whole
+    def logits(self) -> Outputs:
+        whole = together([computed() for _, computed in self.batches])
+        return whole[np.argsort(np.concatenate([rows for rows, _ in self.batches]))]
 
 
 def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor | None) -> _Window:
@@ -96,7 +90,7 @@ def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor |
             batches.append((rows, partial(answerer.logits_of, tokens, rows)))
         else:
             batches.append((rows, pool.submit(answerer.logits_of, tokens, rows).result))
-    return _Window(len(texts), batches)
+    return _Window(batches)
 
 
 def batches_of(lengths: np.ndarray, budget: int) -> list[np.ndarray]:

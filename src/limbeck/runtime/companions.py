@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from limbeck.data.texts import Item
+from limbeck.data.worded import WordedText
 from limbeck.files import read_json
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
+from limbeck.runtime.words import word_tokens
 
 _CHUNK = 1024
 """Texts whose encodings (100 bytes a token and more) are in memory at a time."""
@@ -34,6 +36,13 @@ class Companions:
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Token ids of texts, cut at the export's longest."""
         parts = []
+        worded = [item for item in texts if isinstance(item, WordedText)]
+        for start in range(0, len(worded), _CHUNK):
+            parts.append(
+                word_tokens(self._tokenizer, worded[start : start + _CHUNK], types=self._types)
+            )
+        if parts:
+            return joined(parts)
         for start in range(0, len(texts), _CHUNK):
             encodings = self._tokenizer.encode_batch_fast(list(texts[start : start + _CHUNK]))
             types = [encoding.type_ids for encoding in encodings] if self._types else None

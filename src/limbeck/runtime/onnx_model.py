@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.machine import available_cores
 from limbeck.runtime.answerer import BATCH_TOKENS
@@ -47,16 +48,17 @@ class OnnxAnswerer:
         self._names = [entry.name for entry in self._session.get_inputs()]
         self._companions = Companions(path.parent, types="token_type_ids" in self._names)
 
-    def logits(self, texts: Sequence[Item]) -> np.ndarray:
-        """Logits [texts, classes], float32; the texts go through as one batch."""
+    def logits(self, texts: Sequence[Item]) -> Outputs:
+        """Logits [texts, classes], or their words'; the texts go through as one batch."""
         return self.logits_of(self.tokens(texts), np.arange(len(texts)))
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
 
-    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
-        """Logits [rows, classes], float32, of some rows as one batch; from any thread."""
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
+        """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         inputs = tokens.batch(rows, self._companions.padding)
         outputs = self._session.run(None, {name: inputs[name] for name in self._names})
-        return np.asarray(outputs[0], dtype=np.float32)
+        logits = np.asarray(outputs[0], dtype=np.float32)
+        return tokens.outputs(logits, rows, self._companions.padding)

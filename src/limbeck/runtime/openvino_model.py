@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.errors import ExportError
 from limbeck.runtime.answerer import BATCH_TOKENS
@@ -50,21 +51,22 @@ class OpenVinoAnswerer:
         self._companions = Companions(path.parent, types="token_type_ids" in self._names)
         self._own = threading.local()
 
-    def logits(self, texts: Sequence[Item]) -> np.ndarray:
-        """Logits [texts, classes], float32; the texts go through as one batch."""
+    def logits(self, texts: Sequence[Item]) -> Outputs:
+        """Logits [texts, classes], or their words'; the texts go through as one batch."""
         return self.logits_of(self.tokens(texts), np.arange(len(texts)))
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
 
-    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
-        """Logits [rows, classes], float32, of some rows as one batch; from any thread."""
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
+        """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         if not hasattr(self._own, "request"):
             self._own.request = self._model.create_infer_request()
         inputs = tokens.batch(rows, self._companions.padding)
         outputs = self._own.request.infer({name: inputs[name] for name in self._names})
-        return np.array(outputs[0], dtype=np.float32)
+        logits = np.array(outputs[0], dtype=np.float32)
+        return tokens.outputs(logits, rows, self._companions.padding)
 
 
 def openvino_failure(path: Path) -> str | None:

@@ -8,6 +8,8 @@ from itertools import chain
 
 import numpy as np
 
+from limbeck.data.per_word import Outputs, spread, words_of
+
 
 @dataclass(frozen=True)
 class Padding:
@@ -32,11 +34,16 @@ class Tokens:
         ids: int32, all token ids.
         type_ids: uint8, all segment ids, or None where the model takes none.
         offsets: int64, texts + 1 places: text i is ids[offsets[i]:offsets[i + 1]].
+        places: int32, the token of its text that stands for each word, one text's words after the
+            other's (`data.places`); None where texts are answered.
+        words: int64, texts + 1 places of the texts' words among these, or None.
     """
 
     ids: np.ndarray
     type_ids: np.ndarray | None
     offsets: np.ndarray
+    places: np.ndarray | None = None
+    words: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -65,6 +72,24 @@ class Tokens:
             made["token_type_ids"] = np.where(real, types, padding.type_id)
         return made
 
+    def outputs(self, logits: np.ndarray, rows: np.ndarray, padding: Padding) -> Outputs:
+        """What a model said about a batch of `rows`, as outputs of them.
+
+        Args:
+            logits: [rows, classes], or [rows, longest, classes] where words are answered.
+            rows: As given to `batch`.
+            padding: Likewise.
+        """
+        if self.places is None or self.words is None:
+            return logits
+        words, offsets = words_of(self.words, rows)
+        tokens = self.places[words]
+        shift = logits.shape[1] - self.lengths[rows] if padding.left else np.zeros_like(rows)
+        line = np.repeat(np.arange(len(rows)), np.diff(offsets))
+        found = np.flatnonzero(tokens >= 0)
+        said = logits[line[found], (shift[line] + tokens)[found]]
+        return spread(said, found, tokens, offsets)
+
 
 def flat(ids: Sequence[Sequence[int]], type_ids: Iterable[Sequence[int]] | None) -> Tokens:
     """Lists of ids, as tokenizers give them, end to end."""
@@ -84,12 +109,19 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
     """Several of them as one; there is at least one."""
     if len(parts) == 1:
         return parts[0]
-    starts = np.cumsum([0, *(int(part.offsets[-1]) for part in parts)])
     types = [part.type_ids for part in parts if part.type_ids is not None]
+    places = [part.places for part in parts if part.places is not None]
+    words = [part.words for part in parts if part.words is not None]
     return Tokens(
         ids=np.concatenate([part.ids for part in parts]),
         type_ids=np.concatenate(types) if types else None,
-        offsets=np.concatenate(
-            [[0], *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False))]
-        ),
+        offsets=_one_after_the_other([part.offsets for part in parts]),
+        places=None if not words else np.concatenate(places),
+        words=None if not words else _one_after_the_other(words),
     )
+
+
+def _one_after_the_other(offsets: Sequence[np.ndarray]) -> np.ndarray:
+    starts = np.cumsum([0, *(int(part[-1]) for part in offsets)])
+    moved = [part[1:] + start for part, start in zip(offsets, starts, strict=False)]
+    return np.concatenate([np.zeros(1, dtype=np.int64), *moved])

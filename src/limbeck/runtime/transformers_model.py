@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limbeck.config.recipe import TeacherConfig
+from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
+from limbeck.data.worded import WordedText
 from limbeck.runtime.answerer import BATCH_TOKENS
 from limbeck.runtime.tokens import Padding, Tokens, flat
-from limbeck.teacher.load import load_classifier, look_at
+from limbeck.runtime.words import word_tokens
+from limbeck.teacher.load import backend_of, load_classifier, look_at
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _GPU_BATCH_TOKENS = 16384
@@ -36,11 +41,23 @@ class TransformersAnswerer:
             left=tokenizer.padding_side == "left",
             type_id=tokenizer.pad_token_type_id,
         )
+        self._types = "token_type_ids" in tokenizer.model_input_names
 
-    def logits(self, texts: Sequence[Item]) -> np.ndarray:
-        """Logits [texts, classes], float32; the texts go through as one batch."""
+    @cached_property
+    def _cutting(self) -> Tokenizer:
+        """A tokenizer of its own, which says where tokens stand: calls change transformers'."""
+        backend = backend_of(self._tokenizer)
+        own = type(backend).from_str(backend.to_str())
+        own.no_padding()
+        own.enable_truncation(self._max_tokens)
+        return own
+
+    def logits(self, texts: Sequence[Item]) -> Outputs:
+        """Logits [texts, classes], or their words'; the texts go through as one batch."""
         import torch
 
+        if any(isinstance(item, WordedText) for item in texts):
+            return self.logits_of(self.tokens(texts), np.arange(len(texts)))
         first, second = _columns(texts)
         inputs = self._tokenizer(
             first,
@@ -55,6 +72,9 @@ class TransformersAnswerer:
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the model's longest."""
+        worded = [item for item in texts if isinstance(item, WordedText)]
+        if worded:
+            return word_tokens(self._cutting, worded, types=self._types)
         first, second = _columns(texts)
         made = self._tokenizer(
             first,
@@ -65,8 +85,8 @@ class TransformersAnswerer:
         )
         return flat(made["input_ids"], made.get("token_type_ids"))
 
-    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
-        """Logits [rows, classes], float32, of some rows as one batch."""
+    def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
+        """Logits [rows, classes], or their words', of some rows as one batch."""
         import torch
 
         arrays = tokens.batch(rows, self._padding)
@@ -74,12 +94,13 @@ class TransformersAnswerer:
             name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()
         }
         with torch.inference_mode():
-            return self._model(**inputs).logits.float().cpu().numpy()
+            logits = self._model(**inputs).logits.float().cpu().numpy()
+        return tokens.outputs(logits, rows, self._padding)
 
 
 def _columns(texts: Sequence[Item]) -> tuple[list[str], list[str] | None]:
     """The texts, and their second texts where they come in pairs."""
-    pairs = [item for item in texts if not isinstance(item, str)]
+    pairs = [item for item in texts if isinstance(item, tuple)]
     if pairs:
         return [first for first, _ in pairs], [second for _, second in pairs]
     return [item for item in texts if isinstance(item, str)], None

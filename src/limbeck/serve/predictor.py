@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from limbeck.config.recipe import CleanConfig
 from limbeck.data.clean import cleaner
-from limbeck.data.texts import Item
+from limbeck.data.per_word import Outputs, WordOutputs
+from limbeck.data.texts import Item, sides
+from limbeck.data.worded import WordedText, worded
 from limbeck.errors import ExportError
 from limbeck.files import read_json
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
 from limbeck.tasks.known import task_named
+from limbeck.tasks.token_classification import Found, entities_said
 
 _ONE_BATCH = 32
 """So few texts go through as one batch, as a service wants that gathers requests."""
@@ -33,12 +34,15 @@ class Prediction:
             numbers of a vector.
         probability: How sure that is, 0 to 1; None of a number.
         probabilities: Every class's; of a regression its number and of a sentence embedding the
-            numbers of its vector, by their places, which are no probabilities.
+            numbers of its vector, by their places, which are no probabilities; empty where words
+            are answered.
+        entities: Where words are answered: the entities of the text, in its order.
     """
 
     label: str
     probability: float | None
     probabilities: dict[str, float]
+    entities: tuple[Found, ...] = ()
 
 
 class Predictor:
@@ -70,6 +74,7 @@ class Predictor:
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
         self.task = task_named(facts.get("task", "single_label"))
+        self.paired: bool | None = False if self.task.apart else facts.get("pairs")
         self._clean = cleaner(CleanConfig(**facts["clean"]))
         self._bulk = bulk
         verdict = read_json(gate)
@@ -80,13 +85,14 @@ class Predictor:
         """One prediction a text, in order.
 
         Raises:
-            ExportError: For a text that is empty after cleaning; none is answered then.
+            ExportError: For a text that is empty after cleaning, or a single text where pairs
+                were learned (and the reverse); none is answered then.
         """
         cleaned = self._cleaned(texts, before=0)
         if 0 < len(cleaned) <= _ONE_BATCH and not self._bulk:
-            return self._predictions(self.task.answers(self._answerer.logits(cleaned)))
+            return self._predictions(cleaned, self.task.answers(self._answerer.logits(cleaned)))
         parts = (cleaned[start : start + WINDOW] for start in range(0, len(cleaned), WINDOW))
-        return [one for part in self._answered(parts) for one in self._predictions(part)]
+        return [one for part in self._answered(parts) for one in self._predictions(*part)]
 
     def stream(self, texts: Iterable[Item], *, size: int = WINDOW) -> Iterator[Prediction]:
         """Predictions of any number of texts, in order, a few times `size` of them in memory.
@@ -99,17 +105,19 @@ class Predictor:
             ExportError: For a text that is empty after cleaning, with its number in the stream;
                 the predictions of all windows before have been yielded then.
         """
-        for part in self.stream_probabilities(texts, size=size):
-            yield from self._predictions(part)
+        for part in self._answered(self._windows(texts, size)):
+            yield from self._predictions(*part)
 
     def stream_probabilities(
         self, texts: Iterable[Item], *, size: int = WINDOW
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[Outputs]:
         """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
 
-        Of a regression these are its numbers, of sentence embeddings the vectors.
+        Of a regression these are its numbers, of sentence embeddings the vectors; where words are
+        answered they are `WordOutputs`.
         """
-        yield from self._answered(self._windows(texts, size))
+        for _, answers in self._answered(self._windows(texts, size)):
+            yield answers
 
     def _windows(self, texts: Iterable[Item], size: int) -> Iterator[list[Item]]:
         texts, before = iter(texts), 0
@@ -120,42 +128,65 @@ class Predictor:
     def _cleaned(self, texts: Sequence[Item], *, before: int) -> list[Item]:
         cleaned: list[Item] = []
         for place, item in enumerate(texts):
-            if self.task.apart and not isinstance(item, str):
-                raise ExportError(
-                    f"text {before + place + 1}",
-                    "it is a pair of texts, and a vector is of one text",
-                    "Give the texts one by one (name one column: --text-column).",
-                )
-            parts = [self._clean(part) for part in ((item,) if isinstance(item, str) else item)]
+            self._refuse_other_kind(item, before + place + 1)
+            parts = [self._clean(part) for part in sides(item)]
             if not all(part.strip() for part in parts):
                 raise ExportError(
                     f"text {before + place + 1}",
                     "it is empty" if isinstance(item, str) else f"one of its texts is: {item!r}",
                     "Give texts with a visible character.",
                 )
-            cleaned.append(parts[0] if isinstance(item, str) else (parts[0], parts[1]))
+            cleaned.append(self._asked(item, parts))
         return cleaned
 
-    def _answered(self, windows: Iterable[list[Item]]) -> Iterator[np.ndarray]:
-        """The task's answers to each window; each of its distinct texts is answered once."""
+    def _refuse_other_kind(self, item: Item, number: int) -> None:
+        if self.paired is None or self.paired != isinstance(item, str):
+            return
+        kinds = {True: "pairs of texts", False: "single texts"}
+        raise ExportError(
+            f"text {number}",
+            f"it is one of {kinds[not self.paired]}, but the model was trained on "
+            f"{kinds[self.paired]}",
+            "Give (first, second) for each." if self.paired else "Give one string for each.",
+        )
+
+    def _asked(self, item: Item, parts: Sequence[str]) -> Item:
+        """The cleaned texts as the model is asked: with their words where those are answered."""
+        if self.task.of_words:
+            as_given = isinstance(item, WordedText) and parts[0] == item.text
+            return item if as_given else worded(parts[0])
+        return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+    def _answered(self, windows: Iterable[list[Item]]) -> Iterator[tuple[list[Item], Outputs]]:
+        """Each window with the task's answers; each of its distinct texts is answered once."""
         places: deque[list[int]] = deque()
+        asked: deque[list[Item]] = deque()
 
         def distinct() -> Iterator[list[Item]]:
             for window in windows:
                 known: dict[Item, int] = {}
+                asked.append(window)
                 places.append([known.setdefault(text, len(known)) for text in window])
                 yield list(known)
 
         for logits in answer_windows(self._answerer, distinct()):
-            yield self.task.answers(logits)[places.popleft()]
+            yield asked.popleft(), self.task.answers(logits)[places.popleft()]
 
-    def _predictions(self, answers: np.ndarray) -> list[Prediction]:
+    def _predictions(self, items: Sequence[Item], answers: Outputs) -> list[Prediction]:
         found = []
+        if self.task.of_words:
+            return [self._of_words(item, answers[row]) for row, item in enumerate(items)]
         for row, values in zip(answers, answers.tolist(), strict=True):
             said = self.task.said(row, self.labels)
             named = dict(zip(self.labels, values, strict=True))
             found.append(Prediction(said.words, said.probability, named))
         return found
+
+    def _of_words(self, item: Item, answer: WordOutputs) -> Prediction:
+        assert isinstance(item, WordedText)
+        said = self.task.said(answer, self.labels)
+        entities = tuple(entities_said(item, answer, self.labels))
+        return Prediction(said.words, said.probability, {}, entities)
 
 
 def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int, *, bulk: bool) -> Answerer:

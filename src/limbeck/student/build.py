@@ -12,7 +12,6 @@ from limbeck.data.batches import Batch
 from limbeck.errors import StudentError
 from limbeck.student.architecture import own_start
 from limbeck.student.cut import taken_weights
-from limbeck.student.head import model_class
 from limbeck.student.narrow import energy_note, narrow_weights
 from limbeck.student.plan import StudentPlan
 from limbeck.student.post_norm import with_one_name
@@ -20,6 +19,7 @@ from limbeck.student.randomize import randomize
 from limbeck.student.start import Start, seen_in
 from limbeck.student.vectors import with_layer_to_cut
 from limbeck.teacher.family import family_of
+from limbeck.teacher.head import model_class
 from limbeck.teacher.load import class_names, load_classifier
 from limbeck.teacher.masked_lm import load_masked_lm
 
@@ -123,5 +123,7 @@ def _from_checkpoint(plan: StudentPlan, attention: str, seed: int) -> Built:
         model = load_classifier(plan.checkpoint, attention=attention)
     else:
         names = class_names(plan.config)
-        model = load_classifier(plan.checkpoint, attention=attention, new_head=names)
+        model = load_classifier(
+            plan.checkpoint, attention=attention, new_head=names, head=plan.head
+        )
     return Built(model, (f"weights from {plan.checkpoint.path}",))

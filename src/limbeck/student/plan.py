@@ -10,11 +10,12 @@ from limbeck.config.recipe import StudentConfig, TeacherConfig
 from limbeck.config.shapes import SHAPES, Architecture
 from limbeck.errors import StudentError
 from limbeck.student.architecture import architecture_of, own_checkpoint, own_config
-from limbeck.student.head import Head, head_like, model_class
 from limbeck.student.narrow import refuse_uncuttable
 from limbeck.student.sizes import Widths, wanted_widths
 from limbeck.student.vectors import refuse_unbuildable, with_vectors
+from limbeck.tasks.head import Head
 from limbeck.teacher.family import layer_count
+from limbeck.teacher.head import model_class
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def plan_student(
     Raises:
         StudentError: For layers that the teacher has not, or widths that do not divide.
     """
-    head = head_like(teacher.config, head)
     if wanted.checkpoint is not None:
         return _plan_from_checkpoint(wanted, teacher, head)
     architecture = architecture_of(wanted, teacher)
@@ -114,7 +114,7 @@ def count_parameters(
     from limbeck.teacher.family import layer_modules
 
     with torch.device("meta"):
-        model = model_class(head_like(config, head)).from_config(config)
+        model = model_class(head).from_config(config)
     modules = layer_modules(model, checkpoint.family)
     return Counts(
         parameters=sum(p.numel() for p in model.parameters()),

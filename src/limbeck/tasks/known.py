@@ -7,18 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import known
-from limbeck.data.raw_labels import LABEL_COLUMNS
+from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
+from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import TeacherError
+from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
+from limbeck.tasks.token_classification import TokenClassification
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression(), SentenceEmbeddings())
+TASKS: tuple[Task, ...] = (
+    SINGLE_LABEL,
+    MultiLabel(),
+    Regression(),
+    TokenClassification(),
+    SentenceEmbeddings(),
+)
 """Every task, in the order of the documentation."""
 
 
@@ -39,15 +48,30 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
         TeacherError: If the recipe names a task that the head is not for: a softmax over labels
             that do not exclude each other, say, would train towards a wrong target.
     """
-    problem = getattr(config, "problem_type", None)
+    head = head_of(config)
+    problem = getattr(config, "problem_type", None) if head == "classifier" else None
     outputs = len(config.id2label or {})
-    if problem is None:
+    if problem is None and head == "classifier":
         problem = "regression" if outputs == 1 else "single_label_classification"
-        if getattr(config, "sentence_vectors", None) is not None:
-            problem = "sentence_vectors"
-        elif wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
+        if wished == "multi_label" and outputs > 1:  # many public checkpoints do not say
             problem = "multi_label_classification"
-    found = next(task for task in TASKS if task.problem_type == problem)
+    found = next(
+        (task for task in TASKS if (task.head, task.problem_type) == (head, problem)), None
+    )
+    if found is None:
+        known_types = ", ".join(task.problem_type for task in TASKS if task.problem_type)
+        raise TeacherError(
+            f"{where}/config.json",
+            f"its problem_type is {problem!r}, which is none of {known_types}",
+            "Write the one that the head was trained for.",
+        )
+    if found.name == "regression" and outputs != 1:
+        raise TeacherError(
+            f"{where}/config.json",
+            f"the head is for regression and has {outputs} outputs; only one number a text can be "
+            "learned and judged",
+            "Give a teacher with one output; if these are classes, mend problem_type.",
+        )
     if wished == "sentence_embeddings" != found.name:
         raise TeacherError(
             where,
@@ -58,11 +82,18 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
     if wished not in ("auto", found.name):
         raise TeacherError(
             f"{where}/config.json",
-            f"the recipe's task is {wished}, but the head has {outputs} output(s) and is for "
-            f"{found.name} (problem_type {problem})",
+            f"the recipe's task is {wished}, but the model is for {found.name} "
+            f"({_told_by(head, problem, outputs)})",
             "Delete task from the recipe, or give a teacher of this task.",
         )
     return found
+
+
+def _told_by(head: Head, problem: str | None, outputs: int) -> str:
+    """What says for which task a model is."""
+    if head == "vectors":
+        return "it makes a vector of a text"
+    return f"{outputs} output(s), " + (f"problem_type {problem}" if problem else "a head of words")
 
 
 def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
@@ -75,10 +106,13 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
     """
     if wished != "auto":
         return task_named(wished)
+    if data.tokens_column is not None or (data.text_column is None and holds_tokens(row)):
+        return task_named("token_classification")
     column = data.label_column or known(row, LABEL_COLUMNS)
     cell = row.get(column) if column is not None else None
-    if data.label_separator is not None or isinstance(cell, list | tuple):
+    if data.label_separator is not None or isinstance(cell, list | tuple) or is_list(cell):
         return task_named("multi_label")
-    if data.score_range is not None or (column is None and known(row, ("score",)) is not None):
+    scored = known({column: cell} if column is not None else row, ("score",)) is not None
+    if data.score_range is not None or scored:
         return task_named("regression")
     return task_named("single_label")

@@ -17,11 +17,14 @@ from limbeck.data.texts import UNLABELLED, Texts
 from limbeck.errors import DataError, TeacherError, nearest
 from limbeck.metrics.counts import f1
 from limbeck.metrics.drawn import of_sums
-from limbeck.metrics.multi_label import label_counts
-from limbeck.tasks.task import Measures, ProblemType, Said
+from limbeck.metrics.multi_label import label_counts, mean_average_precision
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_GAIN = 0.2
+"""How much better another numbering must fit before it is believed over the given one."""
 
 
 class MultiLabel:
@@ -29,7 +32,9 @@ class MultiLabel:
 
     name = "multi_label"
     score_name = "micro F1"
-    problem_type: ProblemType = "multi_label_classification"
+    of_words = False
+    head: ClassifierHead = "classifier"
+    problem_type: ProblemType | None = "multi_label_classification"
     pipeline = "text-classification"
     distributes = False
     apart = False
@@ -47,27 +52,40 @@ class MultiLabel:
             return label_names(data.labels, teacher)
         if data.labels is not None:
             return list(data.labels)
-        found = sorted({label for written in texts.labels() for label in json.loads(written)})
+        found = _distinct([texts])
         if not found:
             raise DataError(source, "no row has a label", "Check data.label_column.")
-        return found
+        whole = all(label.isdecimal() for label in found)
+        return sorted(found, key=int) if whole else sorted(found)
 
     def targets(
         self, texts: Texts, names: Sequence[str], *, source: str, beside: Sequence[Texts] = ()
     ) -> np.ndarray:
         """1 where a class applies, else 0; -100 in rows without labels: [rows, classes], int8.
 
+        As with single labels, names are matched first; if all labels of all splits are integers
+        and one of them is no name, they are indices.
+
         Raises:
-            TeacherError: For a label that is none of the names.
+            TeacherError: For a label that is none of the names, or two names that are alike.
         """
         places = {folded(name): place for place, name in enumerate(names)}
+        if len(places) < len(names):
+            raise TeacherError(
+                "config.json, id2label",
+                "two classes have the same name",
+                "Give each class its own name in the teacher's config.",
+            )
+        everywhere = _distinct([texts, *beside])
+        whole = all(label.isdecimal() for label in everywhere)
+        if whole and not all(folded(label) in places for label in everywhere):
+            places = {str(place): place for place in range(len(names))}
+        used = np.unique(texts.codes)
         sets = np.zeros((len(texts.written) + 1, len(names)), dtype=np.int8)
         sets[-1] = UNLABELLED  # -1 is the last
-        for code, written in enumerate(texts.written):
-            for label in json.loads(written):
+        for code in used[used >= 0].tolist():
+            for label in json.loads(texts.written[code]):
                 place = places.get(folded(label))
-                if place is None and label.isdecimal() and int(label) < len(names):
-                    place = int(label)
                 if place is None:
                     raise _unknown(texts, code, label, names, source)
                 sets[code, place] = 1
@@ -95,10 +113,13 @@ class MultiLabel:
 
         answers = (outputs > 0).astype(np.float64)
         hits = 2 * targets.T.astype(np.float64) @ answers
-        f1 = hits / np.maximum(targets.sum(0)[:, None] + answers.sum(0)[None, :], 1)
-        used = targets.sum(0) > 0
-        rows, columns = linear_sum_assignment(-f1)
-        given, best = np.diag(f1)[used].mean(), f1[rows, columns][used].mean()
+        wanted = targets.sum(0, dtype=np.float64)
+        scores = hits / np.maximum(wanted[:, None] + answers.sum(0)[None, :], 1)
+        used = wanted > 0
+        if not used.any():  # no class applies to any row, so none tells the order
+            return
+        rows, columns = linear_sum_assignment(-scores)
+        given, best = np.diag(scores)[used].mean(), scores[rows, columns][used].mean()
         if best - given > _GAIN:
             raise TeacherError(
                 where,
@@ -143,7 +164,7 @@ class MultiLabel:
 
     def measures(self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Measures:
         """Macro F1 and mean average precision over the classes that occur, whole rows right."""
-        from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+        from sklearn.metrics import precision_recall_fscore_support
 
         answers, present = outputs > 0, targets.sum(0) > 0
         found = precision_recall_fscore_support(
@@ -153,13 +174,12 @@ class MultiLabel:
             zero_division=0.0,  # pyright: ignore[reportArgumentType]
         )
         figures = np.asarray(found, dtype=np.float64)
-        precisions = average_precision_score(
-            targets[:, present] > 0, outputs[:, present], average="macro"
-        )
         return Measures(
             metrics={
                 "macro_f1": float(figures[2][present].mean()) if present.any() else 0.0,
-                "mean_average_precision": float(precisions) if present.any() else 0.0,
+                "mean_average_precision": (
+                    mean_average_precision(outputs, targets) if present.any() else 0.0
+                ),
                 "exact_match": float((answers == (targets > 0)).all(axis=1).mean()),
             },
             per_class={
@@ -198,8 +218,10 @@ class MultiLabel:
         return ", ".join(names[place] for place in np.flatnonzero(target > 0).tolist()) or "none"
 
 
-_GAIN = 0.2
-"""How much better another numbering must fit before it is believed over the given one."""
+def _distinct(splits: Sequence[Texts]) -> set[str]:
+    return {
+        label for texts in splits for written in texts.labels() for label in json.loads(written)
+    }
 
 
 def _unknown(

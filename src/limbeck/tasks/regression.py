@@ -14,7 +14,7 @@ from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
 from limbeck.errors import DataError, TeacherError
 from limbeck.metrics.correlation import drawn_spearman, pearson
-from limbeck.tasks.task import Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,9 @@ class Regression:
 
     name = "regression"
     score_name = "Spearman"
-    problem_type: ProblemType = "regression"
+    of_words = False
+    head: ClassifierHead = "classifier"
+    problem_type: ProblemType | None = "regression"
     pipeline = "text-classification"
     distributes = False
     apart = False
@@ -86,7 +88,7 @@ class Regression:
             f"(correlation {correlation:.2f}), the scores from {targets.min():.2g} to "
             f"{targets.max():.2g}: labels and teacher would pull to different numbers",
             "Bring the scores to the teacher's scale, or leave them out of training "
-            "(data.unlabelled).",
+            "(data.unlabelled); train the teacher longer if its answers hardly differ.",
         )
 
     def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:

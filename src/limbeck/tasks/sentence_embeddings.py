@@ -14,7 +14,7 @@ from limbeck.data.texts import Texts
 from limbeck.errors import TeacherError
 from limbeck.metrics.correlation import drawn_spearman, pearson, spearman
 from limbeck.metrics.drawn import Statistic, mean_of_rows
-from limbeck.tasks.task import Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,9 @@ class SentenceEmbeddings:
     """
 
     name = "sentence_embeddings"
-    problem_type: ProblemType = "sentence_vectors"
+    of_words = False
+    head: ClassifierHead = "vectors"
+    problem_type: ProblemType | None = None
     pipeline = "sentence-similarity"
     distributes = False
     apart = True

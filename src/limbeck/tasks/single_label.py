@@ -16,7 +16,7 @@ from limbeck.data.texts import Texts
 from limbeck.metrics.drawn import mean_of_rows
 from limbeck.tasks.calibration import calibration_error
 from limbeck.tasks.label_order import check_label_order
-from limbeck.tasks.task import Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,9 @@ class SingleLabel:
 
     name = "single_label"
     score_name = "accuracy"
-    problem_type: ProblemType = "single_label_classification"
+    of_words = False
+    head: ClassifierHead = "classifier"
+    problem_type: ProblemType | None = "single_label_classification"
     pipeline = "text-classification"
     distributes = True
     apart = False

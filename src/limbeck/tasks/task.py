@@ -10,6 +10,7 @@ import numpy as np
 
 from limbeck.config.recipe import DataConfig
 from limbeck.config.terms import LogitsTerm
+from limbeck.data.per_word import Outputs, Targets
 from limbeck.data.raw_labels import LabelForm
 from limbeck.data.texts import Texts
 from limbeck.metrics.drawn import Statistic
@@ -17,10 +18,8 @@ from limbeck.metrics.drawn import Statistic
 if TYPE_CHECKING:
     from torch import Tensor
 
-ProblemType = Literal[
-    "regression", "single_label_classification", "multi_label_classification", "sentence_vectors"
-]  # fmt: skip
-"""As transformers calls them; it has no name for the last."""
+ClassifierHead = Literal["classifier", "token_classifier", "vectors"]
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,15 @@ class Task(Protocol):
     """A task: which columns it reads, which losses are right for it, how it is judged.
 
     Outputs are what the model's head gives, [rows, outputs]; targets are arrays of
-    `data.targets`.
+    `data.targets`. Of a task of words they are `WordOutputs` and `WordTargets`, which are indexed
+    by rows too; its losses are of words [words, outputs].
 
     Attributes:
         name: In recipes (`task`).
         score_name: Of the score that chooses states and that retention is a ratio of.
-        problem_type: What transformers calls the task of the head.
+        of_words: Whether each word of a text is answered, and not the text.
+        head: What stands on top of the encoder.
+        problem_type: What transformers calls the task of the head; None where it has no name.
         pipeline: transformers' name of the pipeline that serves it.
         distributes: Whether a softmax over the outputs is a distribution over classes, which is
             what the divergences, their temperatures and the weights of examples are about.
@@ -67,7 +69,9 @@ class Task(Protocol):
 
     name: str
     score_name: str
-    problem_type: ProblemType
+    of_words: bool
+    head: ClassifierHead
+    problem_type: ProblemType | None
     pipeline: str
     distributes: bool
     apart: bool
@@ -85,7 +89,7 @@ class Task(Protocol):
 
     def targets(
         self, texts: Texts, names: Sequence[str], *, source: str, beside: Sequence[Texts] = ()
-    ) -> np.ndarray:
+    ) -> Targets:
         """The rows' labels as targets.
 
         Args:
@@ -96,12 +100,12 @@ class Task(Protocol):
         """
         ...
 
-    def refuse_unlearnable(self, targets: np.ndarray, names: Sequence[str], source: str) -> None:
+    def refuse_unlearnable(self, targets: Targets, names: Sequence[str], source: str) -> None:
         """Refuse training targets that leave nothing to learn."""
         ...
 
     def refuse_stranger(
-        self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str], *, where: str
+        self, outputs: Outputs, targets: Targets, names: Sequence[str], *, where: str
     ) -> None:
         """Refuse a teacher whose outputs and these targets do not belong together."""
         ...
@@ -130,27 +134,27 @@ class Task(Protocol):
         """
         ...
 
-    def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def parts(self, outputs: Outputs, targets: Targets) -> np.ndarray:
         """What the score is made of, row by row, for resampling: [rows, ...]."""
         ...
 
-    def measures(self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Measures:
+    def measures(self, outputs: Outputs, targets: Targets, names: Sequence[str]) -> Measures:
         """Everything else that is worth showing."""
         ...
 
-    def changed(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def changed(self, outputs: Outputs, others: Outputs) -> np.ndarray:
         """On which rows two models answer otherwise (bool [rows])."""
         ...
 
-    def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def distance(self, outputs: Outputs, others: Outputs) -> np.ndarray:
         """How far apart two models' answers are, 0 where they are alike [rows]."""
         ...
 
-    def answers(self, outputs: np.ndarray) -> np.ndarray:
+    def answers(self, outputs: Outputs) -> Outputs:
         """What users are told: probabilities or values [rows, outputs], float64."""
         ...
 
-    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+    def said(self, answer: Outputs, names: Sequence[str]) -> Said:
         """A row of `answers` in words."""
         ...
 
@@ -159,12 +163,20 @@ class Task(Protocol):
         ...
 
 
-def score(task: Task, outputs: np.ndarray, targets: np.ndarray) -> float:
+def score(task: Task, outputs: Outputs, targets: Targets) -> float:
     """The task's score; more is better."""
     parts = task.parts(outputs, targets)
     return float(task.statistic(parts, np.ones((len(parts), 1)))[0])
 
 
-def agreement(task: Task, outputs: np.ndarray, others: np.ndarray) -> float:
+def says_one_thing(task: Task, outputs: Outputs) -> bool:
+    """Whether a model answers every row alike: it has learned what is frequent, and no more."""
+    if task.of_words:
+        tags = outputs.values.argmax(axis=1)
+        return bool((tags == tags[:1]).all())
+    return not task.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
+
+def agreement(task: Task, outputs: Outputs, others: Outputs) -> float:
     """Share of rows on which two models answer alike, 0 to 1."""
     return float(1 - task.changed(outputs, others).mean())

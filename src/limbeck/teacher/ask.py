@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
+from limbeck.data.per_word import Outputs, spread, together, words_of
 from limbeck.teacher.attention import basis, with_distributions
 from limbeck.teacher.capture import caught_parts
 from limbeck.teacher.family import Family, layer_count
@@ -31,7 +32,8 @@ class Answer:
     """What a model says about a batch.
 
     Attributes:
-        logits: [batch, classes], or [masked, vocabulary] where words of the batch are masked.
+        logits: [batch, classes], [answered, classes] where words are answered, or [masked,
+            vocabulary] where words of the batch are masked.
         states: Vectors [batch, tokens, width] and distributions [batch, heads, tokens, tokens], by
             part. What stands at padding means nothing.
     """
@@ -56,28 +58,51 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Pa
     # What is caught must be whole; what is not looked at need not be computed.
     end = layer_count(model.config)
     cut = {Part("hidden", end), Part("queries", end), Part("attention", end)}
-    if batch.places is not None:
-        last = vocabulary_at(model, family, batch.places.to(device, non_blocking=True))
+    places = None if batch.places is None else batch.places.to(device, non_blocking=True)
+    of_words = batch.words is not None
+    if places is not None and not of_words:
+        last = vocabulary_at(model, family, places)
     else:
         last = nullcontext() if cut & set(needed) else first_token_only(model, family)
     with caught_parts(model, family, needed) as caught, last:
         logits = model(**inputs).logits
+    if places is not None and of_words:
+        logits = logits.flatten(0, 1).index_select(0, places)
     mask = inputs["attention_mask"]
     return Answer(logits, with_distributions(parts, caught, mask, model.config, family))
 
 
 def predict_logits(
     model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded, *, precision: str = "float32"
-) -> np.ndarray:
-    """The model's logits on every row [rows, classes], in row order."""
+) -> Outputs:
+    """The model's outputs on every row, in row order: [rows, classes], or those of its words."""
     import torch
 
     from limbeck.teacher.load import class_count
 
     model.eval()
-    logits = np.empty((len(encoded), class_count(model)), dtype=np.float32)
+    parts: list[Outputs] = []
+    order: list[np.ndarray] = []
     with computing_in(model, precision), torch.inference_mode():
         for rows in batches_by_length(encoded.lengths, rows=64, tokens=8192):
             batch = checkpoint.batch(encoded, rows)
-            logits[rows] = ask(model, batch, checkpoint.family).logits.float().cpu().numpy()
-    return logits
+            logits = ask(model, batch, checkpoint.family).logits.float().cpu().numpy()
+            parts.append(outputs_of(logits, batch, encoded))
+            order.append(rows)
+    if not parts:
+        return np.empty((0, class_count(model)), dtype=np.float32)
+    return together(parts)[np.argsort(np.concatenate(order))]
+
+
+def outputs_of(logits: np.ndarray, batch: Batch, encoded: Encoded) -> Outputs:
+    """What `ask` said about a batch, as outputs of its rows.
+
+    Args:
+        logits: [batch, classes] or [answered, classes].
+        batch: The batch.
+        encoded: What it is of.
+    """
+    if batch.words is None or encoded.places is None:
+        return logits
+    words, offsets = words_of(encoded.places.offsets, batch.rows)
+    return spread(logits, batch.words.numpy(), encoded.places.places[words], offsets)

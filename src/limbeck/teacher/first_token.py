@@ -25,10 +25,12 @@ LayerForward = Callable[..., "Tensor"]
 def first_token_only(model: PreTrainedModel, family: Family) -> Iterator[None]:
     """Inside, the last layer of `model` returns [batch, 1, hidden]: its first token's state.
 
-    Does nothing for families whose heads read more than that (`Family.first_token` is None), and
-    for classes that are not transformers' own: nobody knows what their heads read.
+    Does nothing for heads of words, for families whose heads read more than that
+    (`Family.first_token` is None), and for classes that are not transformers' own: nobody knows
+    what their heads read.
     """
-    own = type(model).__module__.startswith("transformers.models.")
+    kind = type(model)
+    own = kind.__module__.startswith("transformers.models.") and _of_texts(kind.__name__)
     if family.first_token is None or not own:
         yield
         return
@@ -42,6 +44,11 @@ def first_token_only(model: PreTrainedModel, family: Family) -> Iterator[None]:
         yield
     finally:
         del layer.forward
+
+
+def _of_texts(name: str) -> bool:
+    """Whether a class has a head of whole texts; that of words reads every token."""
+    return name.endswith("ForSequenceClassification")
 
 
 def _bert(layer: Any) -> LayerForward:

@@ -16,13 +16,16 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
+from limbeck.tasks.head import Head, head_of
 from limbeck.teacher.family import Family, family_of, position_limit
+from limbeck.teacher.head import model_class
 from limbeck.teacher.pooling import (
     look_for_vectors,
     set_vectors,
     vector_width,
     vectors_of,
 )
+from limbeck.teacher.thin import thin_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -199,6 +202,7 @@ def load_classifier(
     attention: str = "eager",
     new_head: list[str] | None = None,
     dropout: float | None = None,
+    head: Head | None = None,
 ) -> PreTrainedModel:
     """The checkpoint's classifier (or sentence encoder) in float32, whatever type it is stored in.
 
@@ -208,12 +212,11 @@ def load_classifier(
             one keep it.
         new_head: Class names of a head to make, for an encoder that has none (`teach`).
         dropout: Of hidden states and attention, or None for the checkpoint's own.
+        head: Of which kind the new one is; None for the checkpoint's own.
 
     Raises:
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
-    from transformers import AutoModelForSequenceClassification
-
     if vectors_of(checkpoint.config) is not None and new_head is None:
         from limbeck.teacher.sentence_encoder import load_sentence_encoder
 
@@ -225,7 +228,7 @@ def load_classifier(
     if dropout is not None:
         set_dropout(config, dropout)
     model, missing = loaded(
-        AutoModelForSequenceClassification,
+        model_class(head or head_of(config)),
         checkpoint,
         config,
         attention=attention,
@@ -263,6 +266,9 @@ def loaded(
     """
     import torch
 
+    thin = thin_model(auto_class, checkpoint.path, config, checkpoint.family, attention=attention)
+    if thin is not None:
+        return thin.eval(), []
     try:
         with quiet_transformers():
             model, info = auto_class.from_pretrained(

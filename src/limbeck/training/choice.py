@@ -13,7 +13,9 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.data.batches import padded_length
 from limbeck.machine import cores_or, remembered, threads
 from limbeck.progress import say
+from limbeck.tasks.head import head_of
 from limbeck.teacher.family import family_of, layer_count
+from limbeck.teacher.head import model_class
 from limbeck.teacher.precision import cast_linears
 
 if TYPE_CHECKING:
@@ -116,12 +118,11 @@ def _attentions(model: PreTrainedConfig) -> tuple[str, ...]:
 def _arm(model: PreTrainedConfig, precision: str, attention: str) -> nn.Module:
     """A small relative of the model: as wide, with few layers and tokens."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     config = type(model).from_dict(model.to_dict())
     config.num_hidden_layers = min(_LAYERS, layer_count(model))
     config.vocab_size = max(64, 1 + (config.pad_token_id or 0))
-    arm = AutoModelForSequenceClassification.from_config(
+    arm = model_class(head_of(config)).from_config(
         config, attn_implementation=attention, dtype=torch.float32
     )
     if precision == "bfloat16":

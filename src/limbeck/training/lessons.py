@@ -11,7 +11,9 @@ import numpy as np
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
+from limbeck.data.per_word import Targets, words_of
 from limbeck.data.targets import labelled
+from limbeck.data.texts import UNLABELLED
 from limbeck.knowledge.anew import AskedAnew
 from limbeck.knowledge.answers import Answers
 from limbeck.tasks.single_label import SINGLE_LABEL
@@ -72,7 +74,7 @@ class Lessons:
     """
 
     encoded: Encoded
-    labels: np.ndarray
+    labels: Targets
     answers: Answers | AskedAnew | None
     teacher: TeacherSide | None
     ids: Sequence[str]
@@ -85,10 +87,14 @@ class Lessons:
         """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
-        if self.masking is None:
-            answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
-        else:
+        if self.masking is not None:
             answered = with_label = self.masking.count(self.encoded, rows, number)
+        elif self.encoded.places is not None:
+            words, _ = words_of(self.encoded.places.offsets, rows)
+            told = self.labels.values[words[self.encoded.places.places[words] >= 0]]
+            answered, with_label = len(told), int((told != UNLABELLED).sum())
+        else:
+            answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
         return Counted(
             rows=len(rows),
             answered=answered,
@@ -104,7 +110,10 @@ class Lessons:
         batch = checkpoint.batch(self.encoded, rows)
         if self.masking is not None:
             return self.masking.masked(batch, number)
-        return replace(batch, labels=torch.from_numpy(self.labels[rows]))
+        labels = self.labels[rows]
+        if batch.words is not None:
+            return replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
+        return replace(batch, labels=torch.from_numpy(labels))
 
     def answers_about(self, batch: Batch) -> Answers | None:
         """The teacher's answers about a batch of these lessons."""
@@ -118,5 +127,5 @@ class Exam:
     """Held-out labelled rows that choose the best state."""
 
     encoded: Encoded
-    labels: np.ndarray
+    labels: Targets
     task: Task = SINGLE_LABEL

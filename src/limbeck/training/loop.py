@@ -278,7 +278,7 @@ class _Trainer:
             exam.labels,
         )
         self.progress.looks.append({"step": self.progress.step, "score": score})
-        if score > self.progress.best_score:
+        if score > self.progress.best_score or not self.progress.best_step:
             self.progress.best_score, self.progress.best_step = score, self.progress.step
             self.progress.looks_since_best = 0
             if self.accelerator.is_main_process:

@@ -112,18 +112,20 @@ class Inputs:
     """All that a term can look at, for one part of a batch.
 
     Attributes:
-        student_logits: [batch, classes], or [masked, vocabulary] where words are masked.
+        student_logits: [batch, classes], [answered, classes] where words are answered, or [masked,
+            vocabulary] where words are masked.
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
-        labels: Targets [batch] or [batch, classes]; or [masked], the tokens that were hidden.
+        labels: Targets [batch] or [batch, classes]; of words [answered]; or [masked], the tokens
+            that were hidden.
         attention_mask: [batch, tokens].
         teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
         number: Of the step, from 1.
         share: Of the training that is behind, from 0 to 1.
-        places: [masked], the tokens that were hidden, counted in [batch * tokens]; None where no
-            word is masked.
+        places: [masked], the tokens that were hidden, or [answered], those that stand for words;
+            counted in [batch * tokens]. None where answers are about texts.
         label_share: How many times as much of the step's labels as of its rows this part holds.
     """
 
@@ -147,7 +149,7 @@ class Counted:
 
     Attributes:
         rows: Texts.
-        answered: What has logits: rows, or masked words.
+        answered: What has logits: rows, words, or masked words.
         labelled: Of these, what has a label.
         tokens: Real ones.
         pairs: Of tokens of one row.

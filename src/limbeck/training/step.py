@@ -221,7 +221,10 @@ class Stepper:
         teacher_states: dict[Part, Tensor] = {}
         if answers is not None:
             if any(isinstance(term, LogitsTerm | VectorsTerm) for term in self.terms):
-                teacher_logits = self._moved(answers.logits(rows))
+                told = answers.logits(rows)
+                if batch.words is not None:  # the student's answers are of these alone
+                    told = told.index_select(0, batch.words.to(told.device))
+                teacher_logits = self._moved(told)
             wanted = teacher_parts_in_step(
                 self.terms, self._sides.depths, seed=self._sides.seed, number=number
             )

@@ -1,0 +1,67 @@
+"""Rows of files as texts of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from limbeck.config.recipe import DataConfig
+from limbeck.data.conll import token_rows
+from limbeck.data.read import Row, read_rows
+from limbeck.data.tagged_rows import untagged
+from limbeck.data.texts import Texts, gather
+from limbeck.data.words import gather_words, with_tokens
+from limbeck.tasks.task import Task
+
+
+def read_texts(
+    name: str,
+    source: str,
+    data: DataConfig,
+    task: Task,
+    *,
+    labels: bool,
+    rows: Iterable[Row] | None = None,
+    folder: Path | None = None,
+    before: int = 0,
+) -> Texts:
+    """A split's texts, and their words if the task is about words.
+
+    Args:
+        name: The split's.
+        source: The file, or the name of the rows for messages.
+        data: Columns and cleaning.
+        task: How its labels stand in the rows.
+        labels: Whether to read labels.
+        rows: Those of a dataset, in place of the file's.
+        folder: On whose disk the texts are kept.
+        before: Rows that have this split's ids already.
+
+    Raises:
+        DataError: For what cannot be read, or is of another task.
+    """
+    if not task.of_words:
+        return gather(
+            name,
+            untagged(read_rows(source) if rows is None else rows, data, source),
+            source,
+            data,
+            labels=task.form(data) if labels else None,
+            folder=folder,
+            before=before,
+        )
+    found = token_rows(source) if rows is None else rows
+    texts, _ = gather_words(
+        name,
+        found if labels else with_tokens(found, data.tokens_column),
+        source,
+        tokens_column=data.tokens_column,
+        tags_column=data.tags_column,
+        scheme=data.tags,
+        names=data.labels,
+        clean=data.clean,
+        labels=labels,
+        folder=folder,
+        before=before,
+    )
+    return texts

@@ -1,0 +1,181 @@
+"""Heads and neurons taken out: the same answers, from fewer numbers, in every family that can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from limbeck.config.student import PruningConfig
+from limbeck.errors import StudentError, TeacherError
+from limbeck.student.pruned import (
+    Importance,
+    choose,
+    parameters_gone,
+    refuse_unprunable,
+    stock_weights,
+    whole,
+    within,
+)
+from limbeck.teacher.family import family_of
+from limbeck.teacher.thin import PATHS, Kept, make_thin, save_thin, thin_model
+
+IDS = torch.arange(5, 17).reshape(2, 6)
+MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+
+
+def _model(tiny: dict[str, dict[str, Any]], model_type: str) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    torch.manual_seed(3)
+    settings = {key: value for key, value in tiny[model_type].items() if key != "model_type"}
+    config = AutoConfig.for_model(model_type, **settings)
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def _answers(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS, attention_mask=MASK).logits
+
+
+def _some(model: Any, family: Any) -> Kept:
+    """One head of the first layer and all of the others', other neurons in each."""
+    there = whole(model, family)
+    heads = [there.heads[0][:1], *there.heads[1:]]
+    neurons = [layer[n % 2 :: 2 + n % 2] for n, layer in enumerate(there.neurons)]
+    return Kept(tuple(heads), tuple(neurons))
+
+
+@pytest.mark.parametrize("model_type", list(PATHS))
+def test_a_stock_model_with_zeros_answers_as_the_thin_one(
+    tiny: dict[str, dict[str, Any]], model_type: str
+) -> None:
+    """AutoModel must serve a pruned student where no limbeck is installed."""
+    if model_type not in tiny:
+        pytest.skip(f"no tiny {model_type} among the tests' models")
+    model = _model(tiny, model_type)
+    before = _answers(model)
+    family = family_of(model.config, "here")
+    kept = _some(model, family)
+    stock = type(model)(model.config).eval()
+    count = sum(p.numel() for p in model.parameters())
+    make_thin(model, family, kept)
+    thin = _answers(model)
+    assert sum(p.numel() for p in model.parameters()) < count
+    assert not torch.allclose(thin, before, atol=1e-4)
+    stock.load_state_dict(stock_weights(model, family, kept, stock))
+    torch.testing.assert_close(_answers(stock), thin, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
+def test_taking_out_is_the_same_as_zeros_in_what_writes(
+    tiny: dict[str, dict[str, Any]], model_type: str
+) -> None:
+    """The definition: the other heads' and neurons' outputs are zero."""
+    from limbeck.teacher.family import layer_modules
+    from limbeck.teacher.thin import head_units, matrices
+
+    model = _model(tiny, model_type)
+    family = family_of(model.config, "here")
+    kept = _some(model, family)
+    with torch.no_grad():
+        for layer, heads, neurons in zip(
+            layer_modules(model, family), kept.heads, kept.neurons, strict=True
+        ):
+            found = matrices(layer, model.config)
+            gone = np.setdiff1d(
+                np.arange(found.writes.in_features), head_units(heads, found.head_size)
+            )
+            found.writes.weight[:, torch.from_numpy(gone)] = 0
+            away = np.setdiff1d(np.arange(found.down.in_features), np.array(neurons))
+            found.down.weight[:, torch.from_numpy(away)] = 0
+    expected = _answers(model)
+    make_thin(model, family, kept)
+    torch.testing.assert_close(_answers(model), expected, atol=1e-6, rtol=0)
+
+
+def test_parameters_are_counted_before_anything_is_built(tiny: dict[str, dict[str, Any]]) -> None:
+    """A plan that promises another size than the student has is no plan."""
+    model = _model(tiny, "bert")
+    family = family_of(model.config, "here")
+    count = sum(p.numel() for p in model.parameters())
+    there = whole(model, family)
+    kept = Kept(tuple(layer[:1] for layer in there.heads), tuple(k[:9] for k in there.neurons))
+    make_thin(model, family, kept)
+    gone = parameters_gone(model.config, heads=1, neurons=9)
+    assert sum(p.numel() for p in model.parameters()) == count - gone
+
+
+def test_a_thin_folder_is_read_as_it_was_written(
+    tiny: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Exports and services read it; a head in another place would answer otherwise."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = _model(tiny, "bert")
+    family = family_of(model.config, "here")
+    kept = _some(model, family)
+    make_thin(model, family, kept)
+    save_thin(model, kept, tmp_path)
+    again = thin_model(
+        AutoModelForSequenceClassification, str(tmp_path), model.config, family, attention="eager"
+    )
+    assert again is not None
+    torch.testing.assert_close(_answers(again.eval()), _answers(model), atol=0, rtol=0)
+    (tmp_path / "pruning.json").write_text('{"heads": [[0]], "neurons": [[0]]}')
+    with pytest.raises(TeacherError, match="of 1 layers, but the model has 4"):
+        thin_model(
+            AutoModelForSequenceClassification, str(tmp_path), model.config, family,
+            attention="eager",
+        )  # fmt: skip
+    Kept(((0,),) * 4, ((0,),) * 4).save(tmp_path)
+    with pytest.raises(TeacherError, match="do not fit"):
+        thin_model(
+            AutoModelForSequenceClassification, str(tmp_path), model.config, family,
+            attention="eager",
+        )  # fmt: skip
+
+
+def test_rounds_count_in_what_the_rounds_before_left() -> None:
+    """A second round that counted in the whole model would name heads that are gone."""
+    first = Kept(((1, 3),), ((0, 2, 4, 6),))
+    assert within(Kept(((1,),), ((0, 3),)), first) == Kept(((3,),), ((0, 6),))
+
+
+def test_layers_keep_what_the_loss_hangs_on_most() -> None:
+    """An equal number a layer would keep idle heads in one and drop busy ones in another."""
+    importance = Importance(
+        heads=(np.array([0.1, 5.0, 4.0, 3.0]), np.array([0.3, 0.2, 0.1, 0.05])),
+        neurons=(np.arange(20.0), np.arange(20.0) / 100),
+    )
+    now = Kept((tuple(range(4)),) * 2, (tuple(range(20)),) * 2)
+    kept = choose(importance, now, heads=2, neurons=10)
+    assert kept.heads == ((1, 2, 3), (0,))
+    assert [len(layer) for layer in kept.neurons] == [12, 8]
+    assert kept.neurons[0] == tuple(range(8, 20))
+    untouched = choose(importance, now, heads=None, neurons=10)
+    assert untouched.heads == now.heads
+
+
+@pytest.mark.parametrize(("value", "said"), [(np.nan, "NaN"), (0.0, "all zero")])
+def test_refuses_importances_that_say_nothing(value: float, said: str) -> None:
+    """Cutting by them would be cutting at random."""
+    importance = Importance((np.full(4, value),), (np.arange(9.0),))
+    with pytest.raises(StudentError, match=said):
+        choose(importance, Kept(((0, 1, 2, 3),), (tuple(range(9)),)), heads=1, neurons=None)
+
+
+def test_refuses_what_is_not_there(tiny: dict[str, dict[str, Any]]) -> None:
+    """Before anything is recorded."""
+    config = _model(tiny, "bert").config
+    with pytest.raises(StudentError, match=r"student\.pruning\.heads"):
+        refuse_unprunable(PruningConfig(heads=99), config)
+    with pytest.raises(StudentError, match="cannot take heads"):
+        refuse_unprunable(PruningConfig(heads=1), _model(tiny, "gpt2").config)
