@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +58,10 @@ def search_by(
         k=k,
     )
     names = list(documents)
-    rankings: list[Ranking] = [
-        rank_by_ids([names[place] for place in places], dict(relevant[query]))
-        for query, places in zip(queries, found.tolist(), strict=True)
-    ]
+    rankings: list[Ranking] = []
+    for query, places in zip(queries, found.tolist(), strict=True):
+        grades: dict[Hashable, float] = {**relevant[query]}
+        rankings.append(rank_by_ids([names[place] for place in places], grades))
     return Retrieved(ndcg(rankings, k=k), recall_at(rankings, k=k), k)
 
 

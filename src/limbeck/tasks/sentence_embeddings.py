@@ -19,7 +19,7 @@ from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
 if TYPE_CHECKING:
     from torch import Tensor
 
-ALIKE = 0.98
+ALIKE = 0.99
 """Two vectors of a text whose cosine is at least this are the same answer."""
 TEMPERATURE = 0.05
 """Of the similarities in the loss of the term `logits`."""
