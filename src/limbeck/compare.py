@@ -155,7 +155,7 @@ def _rows(
     return task, rows, labels, names
 
 
-def _scored_pairs(rows: Texts) -> tuple[Task, Texts, np.ndarray, list[str]]:
+def _scored_pairs(rows: Texts) -> tuple[Task, Texts, Targets, list[str]]:
     """Pairs with scores as single texts: without a teacher nothing else judges vectors."""
     if not rows.paired:
         raise DataError(

@@ -385,3 +385,25 @@ def test_refuses_to_prune_what_gives_vectors(
     message = _refusal(settings(encoder(), student__pruning={"heads": 2}), tmp_path)
     assert "student.pruning" in message
     assert "gives vectors" in message
+
+
+def test_models_with_vectors_of_other_widths_are_compared_by_scored_pairs(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    """Cosines within each model are all that the score needs, and no class is named otherwise."""
+    from limbeck.compare import compare
+    from limbeck.config.load import load_recipe
+
+    values = {
+        "teacher.path": str(encoder()),
+        "data.train": str(_pairs(tmp_path / "pairs.jsonl", 40, seed=4)),
+        "evaluation.bootstrap": 100,
+        "evaluation.speed_rounds": 1,
+        "evaluation.speed_texts": 10,
+        "evaluation.memory": False,
+    }
+    found = compare(load_recipe(None, values=values), str(encoder(dense=12)))
+    assert found.score_name == "Spearman"
+    assert found.rows == 80
+    assert found.agreement == 0.0
+    assert found.teacher.score.value > 0.5
