@@ -14,11 +14,13 @@ from limbeck.evaluation.report import Comparison, Export
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
 from limbeck.machine import cores_or, threads
+from limbeck.run.apart import judged_texts
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
 from limbeck.tasks.head import head_of
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.reading import read_texts
+from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.task import Task, agreement
 from limbeck.teacher.load import Checkpoint, look_at
 
@@ -33,14 +35,15 @@ def compare(recipe: Recipe, student: str) -> Comparison:
     other = look_at(TeacherConfig(path=student), role="student")
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     task_of_teacher(other.config, task.name, where=student)
-    if task.problem_type != "regression" and teacher.labels != other.labels:
+    named = task.problem_type != "regression" and not task.apart
+    if named and teacher.labels != other.labels:
         raise TeacherError(
             student,
             f"its classes are {other.labels[:8]}, the teacher's are {teacher.labels[:8]}: their "
             "answers cannot be compared",
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
-    rows, labels, names = _rows(recipe, teacher, task)
+    task, rows, labels, names = _rows(recipe, teacher, task)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
             _served("teacher", teacher, recipe.data.max_tokens),
@@ -79,7 +82,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
         )
     model = look_at(recipe.teacher, role="model")
     task = task_of_teacher(model.config, recipe.task, where=model.path)
-    rows, labels, _ = _rows(recipe, model, task)
+    task, rows, labels, _ = _rows(recipe, model, task)
     with threads(cores_or(recipe.training.threads)):
         served = _served("student", model, recipe.data.max_tokens)
         variants = export_variants(
@@ -131,11 +134,15 @@ def _counts(checkpoint: Checkpoint) -> Counts:
     return count_parameters(checkpoint.config, checkpoint, head=head_of(checkpoint.config))
 
 
-def _rows(recipe: Recipe, checkpoint: Checkpoint, task: Task) -> tuple[Texts, Targets, list[str]]:
+def _rows(
+    recipe: Recipe, checkpoint: Checkpoint, task: Task
+) -> tuple[Task, Texts, Targets, list[str]]:
     source = recipe.data.train
     if source is None:
         raise RecipeError("--test", "this is missing", "Name a file of labelled rows.")
     rows = read_texts("test", source, recipe.data, task, labels=True)
+    if task.apart:
+        return _scored_pairs(rows)
     names = task.names(rows, recipe.data, checkpoint.labels, source)
     labels = task.targets(rows, names, source=source)
     bare = int((~labelled(labels)).sum())
@@ -145,4 +152,17 @@ def _rows(recipe: Recipe, checkpoint: Checkpoint, task: Task) -> tuple[Texts, Ta
             f"{bare} of {len(rows)} rows have no label",
             "Every row that is judged needs one; check --label-column.",
         )
-    return rows, labels, names
+    return task, rows, labels, names
+
+
+def _scored_pairs(rows: Texts) -> tuple[Task, Texts, Targets, list[str]]:
+    """Pairs with scores as single texts: without a teacher nothing else judges vectors."""
+    if not rows.paired:
+        raise DataError(
+            rows.name,
+            "it holds single texts, and vectors are judged by pairs with scores",
+            "Give pairs (text_a, text_b) with a score.",
+        )
+    task = SentenceEmbeddings(scored=True)
+    judged = judged_texts(rows, task, folder=None)
+    return task, judged.texts, judged.labels, []

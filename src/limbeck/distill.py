@@ -40,7 +40,7 @@ from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.plan import Plan, make_plan
-from limbeck.run.recording import Knowledge, Teacher, ask_teacher, load_teacher
+from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement, says_one_thing
 from limbeck.training.choice import Machine, choose
@@ -93,6 +93,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     run.write_recipe(recipe)
 
     knowledge = ask_teacher(plan, teacher, cache=cache)
+    plan = judged_by(plan, knowledge)
     arms = {"student": _student(plan, teacher, knowledge, machine, run, cache, datasets)}
     if recipe.evaluation.control and plan.material.has_labels:
         labels_alone = (HardTerm(weight=1.0),)
@@ -136,6 +137,7 @@ def _student(
     if source is not plan:
         teacher = load_teacher(source)
         knowledge = ask_teacher(source, teacher, cache=cache)
+        source = judged_by(source, knowledge)
     return train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
 
 
@@ -186,14 +188,14 @@ def _contenders(
     variants: Sequence[Variant],
 ) -> list[Contender]:
     counts, small = plan.teacher_counts, plan.student_counts
-    teacher = from_folder(plan.teacher.path, max_tokens=plan.max_tokens)
+    teacher = from_folder(plan.recipe.teacher, max_tokens=plan.max_tokens)
     contenders = [
         Contender(
             name="teacher",
             runtime="transformers",
             answerer=teacher,
             in_bulk=teacher,
-            place=plan.teacher.path,
+            place=plan.teacher.path if plan.recipe.teacher.pooling is None else None,
             size_mb=counts.float32_mb,
             parameters=counts.parameters,
             encoder_parameters=counts.encoder_parameters,
@@ -343,7 +345,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             f"{share:.1%} of the training texts are cut at {plan.max_tokens} tokens "
             "(data.max_tokens)."
         )
-    if "control" not in arms:
+    if "control" not in arms and not plan.task.apart:
         warnings.append("There is no control arm, so nothing says what the teacher bought.")
     if "teacher_int8" not in measured.logits:
         warnings.append("The teacher could not be exported to int8, so that arm is missing.")

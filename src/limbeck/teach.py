@@ -68,6 +68,12 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
     base = look_at(recipe.base, role="base encoder")
     work = output.with_name(f".{output.name}.teaching")
     task = task_of_rows(first_row(recipe.data, datasets), recipe.data, recipe.task)
+    if task.apart:
+        raise RecipeError(
+            "task",
+            f"it is {task.name}, and a teacher of vectors is not trained on labels",
+            "Take a sentence encoder as teacher of `limbeck distill` as it is.",
+        )
     material = gather_material(
         recipe.data, None, task=task, seed=recipe.seed, datasets=datasets, folder=work
     )

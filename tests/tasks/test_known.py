@@ -10,6 +10,7 @@ from transformers import BertConfig
 from limbeck.config.recipe import DataConfig, TaskName
 from limbeck.errors import TeacherError
 from limbeck.tasks.known import TASKS, task_named, task_of_rows, task_of_teacher
+from limbeck.teacher.pooling import Vectors, set_vectors
 
 
 def _teacher(outputs: int, problem: str | None = None) -> BertConfig:
@@ -56,6 +57,15 @@ def test_refuses_a_task_that_the_head_is_not_for(
     """The loss would be another than the teacher's, and plausible."""
     with pytest.raises(TeacherError, match=f"task is {wished}"):
         task_of_teacher(_teacher(outputs, problem), wished, where="t")
+
+
+def test_a_pooling_says_the_task_whatever_the_config_was_made_for() -> None:
+    """A sentence encoder tuned from a classifier would be read as one, with a head of chance."""
+    config = _teacher(3, "single_label_classification")
+    set_vectors(config, Vectors("mean", normalize=True))
+    assert task_of_teacher(config, "auto", where="t").name == "sentence_embeddings"
+    with pytest.raises(TeacherError, match="a vector of a text"):
+        task_of_teacher(config, "token_classification", where="t")
 
 
 def test_refuses_a_regression_of_several_numbers() -> None:

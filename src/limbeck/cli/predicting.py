@@ -72,10 +72,16 @@ def _number_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
         yield f'{{"score": {number}}}\n'
 
 
+def _vector_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
+    for vector in answers.round(6).tolist():
+        yield json.dumps({"vector": vector}) + "\n"
+
+
 _LINES: dict[str, Callable[[np.ndarray, Sequence[str]], Iterator[str]]] = {
     "single_label": _class_lines,
     "multi_label": _set_lines,
     "regression": _number_lines,
+    "sentence_embeddings": _vector_lines,
 }
 """A task's answers as JSON lines."""
 

@@ -24,7 +24,14 @@ from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
-TaskName = Literal["auto", "single_label", "multi_label", "regression", "token_classification"]
+TaskName = Literal[
+    "auto",
+    "single_label",
+    "multi_label",
+    "regression",
+    "token_classification",
+    "sentence_embeddings",
+]
 
 
 class TeacherConfig(Strict):
@@ -34,6 +41,14 @@ class TeacherConfig(Strict):
     trust_remote_code: bool = Field(
         default=False,
         description="Run code that the checkpoint brings along. Off unless you trust it.",
+    )
+    pooling: Literal["mean", "cls", "max"] | None = Field(
+        default=None,
+        description="sentence_embeddings: what makes a text's vector of its tokens, for a plain "
+        "encoder; a sentence-transformers folder says it itself.",
+    )
+    normalize: bool = Field(
+        default=False, description="With pooling: whether vectors are brought to length 1."
     )
 
 
@@ -274,8 +289,8 @@ class Recipe(Strict):
     task: TaskName = Field(
         default="auto",
         description="What the model does; auto reads it from the teacher's config: classes (one a "
-        "text), sets of classes, a number, or tags of words. A text may be a pair of texts in all "
-        "but the last.",
+        "text), sets of classes, a number, or tags of words; or from its modules.json: sentence "
+        "embeddings. A text may be a pair of texts in the first three.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."

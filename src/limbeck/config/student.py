@@ -91,6 +91,11 @@ class StudentConfig(Strict):
         default=None,
         description="What mobilebert normalizes by; no_norm, a scale and a shift, when not given.",
     )
+    vectors: Literal["teacher", "own"] = Field(
+        default="teacher",
+        description="sentence_embeddings: vectors as wide as the teacher's (by a linear layer at "
+        "the end, where hidden is another), or as wide as hidden.",
+    )
     pruning: PruningConfig = Field(default_factory=lambda: PruningConfig())
     vocabulary: Literal["full", "trim"] = Field(
         default="full", description="trim keeps the tokens that the training texts need."

@@ -151,6 +151,37 @@ class SimilarityTerm(Strict):
     )
 
 
+class VectorsTerm(Strict):
+    """The distance between the student's and the teacher's vectors of texts."""
+
+    kind: Literal["vectors"] = "vectors"
+    weight: Number = Field(default=1.0, description="Of this term in the sum; may be a schedule.")
+    distance: Literal["cosine", "mse", "similarity"] = Field(
+        default="cosine",
+        description="Number by number, or similarity: whether each text finds the same neighbors "
+        "in its batch, which needs no equal widths.",
+    )
+    temperature: PositiveFloat = Field(
+        default=0.05, description="similarity: the smaller, the more the nearest texts count."
+    )
+    prefixes: tuple[PositiveInt, ...] = Field(
+        default=(),
+        description="similarity: how many of a vector's first numbers are to do alone, beside the "
+        "whole vector (Matryoshka); rising.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.prefixes and self.distance != "similarity":
+            raise ValueError(
+                f"prefixes is set, but {self.distance} compares number by number, and the first "
+                "numbers of the teacher's vectors mean nothing alone; set distance: similarity"
+            )
+        if list(self.prefixes) != sorted(set(self.prefixes)):
+            raise ValueError(f"prefixes is {list(self.prefixes)}; write each once, rising")
+        return self
+
+
 class ExitsTerm(Strict):
     """Self-distillation: the student's last layer teaches classifiers on its earlier layers."""
 
@@ -166,10 +197,18 @@ class ExitsTerm(Strict):
 
 
 Term = Annotated[
-    HardTerm | LogitsTerm | HiddenTerm | AttentionTerm | RelationsTerm | SimilarityTerm | ExitsTerm,
+    HardTerm
+    | LogitsTerm
+    | VectorsTerm
+    | HiddenTerm
+    | AttentionTerm
+    | RelationsTerm
+    | SimilarityTerm
+    | ExitsTerm,
     Field(discriminator="kind"),
 ]
 TERMS = (
-    HardTerm, LogitsTerm, HiddenTerm, AttentionTerm, RelationsTerm, SimilarityTerm, ExitsTerm,
+    HardTerm, LogitsTerm, VectorsTerm, HiddenTerm, AttentionTerm, RelationsTerm, SimilarityTerm,
+    ExitsTerm,
 )  # fmt: skip
 """Every kind of term, in the order of the documentation."""

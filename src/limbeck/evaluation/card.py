@@ -5,13 +5,18 @@ from __future__ import annotations
 from limbeck.evaluation.report import Report, Span
 from limbeck.tasks.task import Task
 
+_VECTORS = """from sentence_transformers import SentenceTransformer
+
+vectors = SentenceTransformer("<this folder>").encode(["a text"])"""
+
 
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
-    labels = ", ".join(str(name) for name in report.data["classes"][:20])
+    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
+    library = "sentence-transformers" if task.apart else "transformers"
     verdict = "\n\n".join(report.verdict)
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: {task.pipeline}
 tags:
   - knowledge-distillation
@@ -33,8 +38,6 @@ tags:
 {task.name.replace("_", " ").capitalize()}; outputs: {labels}.
 
 ```python
-from transformers import pipeline
-
 {_usage(report, task)}
 ```
 
@@ -44,10 +47,14 @@ faster ONNX exports lie beside this folder. {_cleaning(report)}
 
 
 def _usage(report: Report, task: Task) -> str:
-    """The lines that answer with it: a pipeline shows one label, unless it is asked for all."""
+    """The lines that answer with it; a pipeline shows one label, unless it is asked for all."""
+    if task.apart:
+        return _VECTORS
     every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""
     text = '{"text": "a text", "text_pair": "another"}' if report.data.get("pairs") else '"a text"'
-    lines = f'''answer = pipeline("{task.pipeline}", model="<this folder>"{every})
+    lines = f'''from transformers import pipeline
+
+answer = pipeline("{task.pipeline}", model="<this folder>"{every})
 print(answer({text}))'''
     if every:
         lines += "  # each label with its probability; those above 0.5 apply"

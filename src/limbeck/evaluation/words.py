@@ -1,15 +1,15 @@
-"""How scores are told: differences of shares in points, those of correlations as they are."""
+"""How scores are told: differences of shares in points, those of other scores as they are."""
 
 from __future__ import annotations
 
 from limbeck.evaluation.report import Span
 
-_CORRELATIONS = frozenset({"Spearman", "Pearson"})
+_NO_SHARES = frozenset({"Spearman", "Pearson", "mean cosine to the teacher"})
 
 
 def is_share(score_name: str) -> bool:
-    """Whether a score is a share, of rows or labels; a correlation is a share of nothing."""
-    return score_name not in _CORRELATIONS
+    """Whether a score is a share, of rows or labels; correlations and cosines are of nothing."""
+    return score_name not in _NO_SHARES
 
 
 def amount(value: float, score_name: str) -> str:

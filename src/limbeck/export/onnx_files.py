@@ -19,6 +19,7 @@ from limbeck.tasks.head import head_of
 from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
+from limbeck.teacher.pooling import vectors_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +53,7 @@ FILES = {
 
 
 def export_variants(
-    source: Path | str,
+    source: Path | str | TeacherConfig,
     folder: Path,
     *,
     max_tokens: int,
@@ -67,7 +68,7 @@ def export_variants(
     A variant that cannot be made is returned with its reason; the others are still there.
 
     Args:
-        source: A folder with a classifier, or a hub name.
+        source: A folder with a classifier or a sentence encoder, or a hub name.
         folder: Where the files go.
         max_tokens: Where texts are cut at prediction.
         clean: The cleaning that is applied at prediction.
@@ -77,7 +78,8 @@ def export_variants(
         names: Which variants (keys of `FILES`); ``onnx`` is always made, the others need it.
         title: Of the progress bar.
     """
-    checkpoint = look_at(TeacherConfig(path=str(source)), role="model")
+    config = source if isinstance(source, TeacherConfig) else TeacherConfig(path=str(source))
+    checkpoint = look_at(config, role="model")
     model = load_classifier(checkpoint, attention="eager")
     folder.mkdir(parents=True, exist_ok=True)
     _write_companions(checkpoint, folder, max_tokens, clean, task, paired)
@@ -152,6 +154,7 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
             with first_token_only(self.model, checkpoint.family):
                 return self.model(**dict(zip(names, inputs, strict=True))).logits
 
+    output = "logits" if vectors_of(checkpoint.config) is None else "sentence_embedding"
     example = checkpoint.tokenizer(
         ["a text", "a longer text, so that there is padding"], padding=True, return_tensors="pt"
     )
@@ -166,8 +169,8 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
         dynamo=False,
         opset_version=_OPSET,
         input_names=names,
-        output_names=["logits"],
-        dynamic_axes=dict.fromkeys(names, axes) | {"logits": axes if of_words else {0: "batch"}},
+        output_names=[output],
+        dynamic_axes=dict.fromkeys(names, axes) | {output: axes if of_words else {0: "batch"}},
     )
     if checkpoint.family.shared_layers:
         _read_shared_weights_directly(path)

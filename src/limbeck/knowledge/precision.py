@@ -13,6 +13,7 @@ from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import answers
 from limbeck.machine import remembered
 from limbeck.progress import say
+from limbeck.teacher.pooling import vectors_of
 from limbeck.teacher.precision import computing_in
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def choose_precision(
     """
     if settings.precision != "auto":
         return settings.precision
+    if vectors_of(model.config) is not None:
+        return "float32"  # the tolerance is one of logits, and a vector's numbers are far smaller
     measured: dict[str, float] = remembered(
         "recording.json",
         teacher_fingerprint,

@@ -197,7 +197,7 @@ def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
 def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:
     """The control arm that costs no training: the teacher's own int8 export, or None."""
     made = export_variants(
-        plan.teacher.path,
+        plan.recipe.teacher,
         run.checkpoints / "teacher_int8",
         max_tokens=plan.max_tokens,
         clean=plan.recipe.data.clean,

@@ -10,7 +10,7 @@ from limbeck.config.stages import AssistantConfig, EnsembleConfig, PretrainingCo
 from limbeck.progress import say
 from limbeck.run.folder import RunFolder
 from limbeck.run.plan import Plan, make_plan
-from limbeck.run.recording import ask_teacher, load_teacher
+from limbeck.run.recording import ask_teacher, judged_by, load_teacher
 from limbeck.teacher.family import layer_count
 from limbeck.training.choice import choose
 
@@ -108,6 +108,7 @@ def _make(
     machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     knowledge = ask_teacher(plan, teacher, cache=cache)
+    plan = judged_by(plan, knowledge)
     arm = train_arm(
         f"assistant-{folder.name}", plan, plan.terms, teacher, knowledge.train, machine, run, cache
     )

@@ -65,6 +65,8 @@ def describe(plan: Plan) -> list[str]:
 def _task_line(plan: Plan) -> str:
     names = plan.material.names
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    if plan.task.apart:
+        return f"{plan.task.name.replace('_', ' ')} ({len(plan.teacher.labels)} numbers a text)"
     pairs = ", pairs of texts" if plan.material.train.texts.paired else ""
     return f"{plan.task.name.replace('_', ' ')} ({len(names)}: {shown}){pairs}"
 

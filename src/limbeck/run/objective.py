@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from limbeck.config.recipe import Recipe, TrainingConfig
 from limbeck.config.schedule import Adaptive
 from limbeck.config.stages import Stage
-from limbeck.config.terms import AttentionTerm, ExitsTerm, LogitsTerm, RelationsTerm, Term
+from limbeck.config.terms import (
+    AttentionTerm,
+    ExitsTerm,
+    LogitsTerm,
+    RelationsTerm,
+    Term,
+    VectorsTerm,
+)
 from limbeck.errors import RecipeError
 from limbeck.student.plan import StudentPlan
 from limbeck.tasks.task import Task
@@ -16,6 +23,7 @@ from limbeck.teacher.attention import check_parts, check_scores, part_width
 from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
+from limbeck.teacher.pooling import vector_width, vectors_of
 from limbeck.training.auxiliary import refuse_unprojected
 from limbeck.training.layer_maps import (
     Depths,
@@ -120,6 +128,8 @@ def plan_terms(
     for place, term in enumerate(found):
         _refuse_heads(term, f"{where}[{place}]", student, teacher)
         _refuse_two_classes(term, f"{where}[{place}]", classes)
+        if isinstance(term, VectorsTerm):
+            _refuse_vectors(term, f"{where}[{place}]", student, teacher)
         if isinstance(term, AttentionTerm) and term.distance == "score_mse":
             check_scores(student.config, family, where=f"{where}[{place}] (student)")
             check_scores(teacher.config, teacher.family, where=f"{where}[{place}]")
@@ -176,6 +186,33 @@ def _refuse_two_classes(term: Term, where: str, classes: int) -> None:
             f"{where}.standardize",
             f"the teacher has {classes} classes, and two standardized logits are always 1 and -1",
             "Set standardize: false.",
+        )
+
+
+def _refuse_vectors(
+    term: VectorsTerm, where: str, student: StudentPlan, teacher: Checkpoint
+) -> None:
+    if vectors_of(student.config) is None:
+        raise RecipeError(
+            where,
+            f"it compares vectors of texts, but {teacher.path} gives none (no modules.json)",
+            "Use a term of kind logits, or a sentence encoder as teacher (or say how its vectors "
+            "are made: teacher.pooling).",
+        )
+    own, theirs = vector_width(student.config), vector_width(teacher.config)
+    if own != theirs and term.distance != "similarity":
+        raise RecipeError(
+            f"{where}.distance",
+            f"{term.distance} compares number by number, but the student's vectors have {own} "
+            f"numbers and the teacher's {theirs}",
+            "Set student.vectors: teacher (a linear layer makes them as wide), or distance: "
+            "similarity.",
+        )
+    if term.prefixes and term.prefixes[-1] > own:
+        raise RecipeError(
+            f"{where}.prefixes",
+            f"the first {term.prefixes[-1]} numbers are to do alone, but a vector has {own}",
+            f"Use prefixes of at most {own} numbers.",
         )
 
 

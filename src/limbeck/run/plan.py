@@ -17,6 +17,7 @@ from limbeck.errors import RecipeError, TeacherError
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
+from limbeck.run.apart import gather_apart
 from limbeck.run.general import (
     GeneralPlan,
     plan_general,
@@ -38,7 +39,8 @@ from limbeck.student.pruned import parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
-from limbeck.teacher.load import Checkpoint, backend_of, look_at
+from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
+from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
 
 
@@ -121,16 +123,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
-    material = gather_material(
-        recipe.data,
-        teacher.labels,
-        task=task,
-        seed=recipe.seed,
-        datasets=datasets,
-        folder=cache,
-        knowledge=Path(recipe.knowledge.folder),
-    )
+    material = _gather(recipe, teacher, task, cache, datasets)
     _refuse_lessonless(objective, material)
+    _refuse_other_width(early, teacher, material)
     refuse_unteachable(recipe, objective.terms, material)
     quiz = quiz_of(recipe, material)
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
@@ -144,13 +139,14 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
             plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
+    note_length(student.config, max_tokens)
     teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
     student_counts = _pruned_counts(
         count_parameters(student.config, student.checkpoint, head=task.head),
         student.config,
         recipe,
     )
-    numbers = len(material.names) * encoded.answers_a_row
+    numbers = len(teacher.labels) * encoded.answers_a_row
     need = knowledge_mb(kind, teacher.config, numbers, encoded.lengths)
     logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
     need += len(others) * knowledge_mb(logits, teacher.config, numbers, encoded.lengths)
@@ -179,6 +175,31 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         texts_mb=_texts_mb(material, general),
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
         + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
+    )
+
+
+def _gather(
+    recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
+) -> Material:
+    """The run's texts, read as the task wants them."""
+    data, knowledge = recipe.data, Path(recipe.knowledge.folder)
+    if task.apart:
+        return gather_apart(
+            data,
+            task=task,
+            seed=recipe.seed,
+            datasets=datasets,
+            folder=cache,
+            knowledge=knowledge,
+        )
+    return gather_material(
+        data,
+        teacher.labels,
+        task=task,
+        seed=recipe.seed,
+        datasets=datasets,
+        folder=cache,
+        knowledge=knowledge,
     )
 
 
@@ -240,6 +261,12 @@ def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
             f"confidence weighs teachers by their probability of the right class, and the task is "
             f"{task.name}",
             "Use mean, or weighted.",
+        )
+    if recipe.ensemble.teachers and task.apart:
+        raise RecipeError(
+            "ensemble.teachers",
+            f"the task is {task.name}, and the vectors of several teachers lie in several spaces",
+            "Use one teacher.",
         )
     if recipe.ensemble.teachers and recipe.knowledge.source == "live":
         raise RecipeError(
@@ -314,6 +341,17 @@ def _refuse_lessonless(objective: Objective, material: Material) -> None:
         "no row has a label and no term looks at the teacher: there is nothing to learn from",
         "Give labels, or a term of kind logits.",
     )
+
+
+def _refuse_other_width(student: StudentPlan, teacher: Checkpoint, material: Material) -> None:
+    own, theirs = len(class_names(student.config)), len(teacher.labels)
+    if material.task.apart and own != theirs and material.task.score_name != "Spearman":
+        raise RecipeError(
+            "student.vectors",
+            f"the student's vectors have {own} numbers and the teacher's {theirs}, so that their "
+            "cosine, the score where validation and test have no scored pairs, is not defined",
+            "Set student.vectors: teacher, or give pairs with scores as validation and test.",
+        )
 
 
 def _refuse_other_tokens(

@@ -19,6 +19,7 @@ from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.size import kind_for
 from limbeck.machine import cores_or, threads
+from limbeck.run.apart import with_teachers_targets
 from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
@@ -102,6 +103,12 @@ def ask_teacher(plan: Plan, teacher: Teacher, *, cache: Path) -> Knowledge:
     if not plan.material.tested_on_validation:
         test = _logits(plan, teacher, "test", cache)
     return Knowledge(_train_answers(plan, teacher, cache), validation, test)
+
+
+def judged_by(plan: Plan, knowledge: Knowledge) -> Plan:
+    """The plan with the teacher's answers as targets of what is judged, where the task says so."""
+    asked = (knowledge.validation.all_logits(), knowledge.test.all_logits())
+    return replace(plan, material=with_teachers_targets(plan.material, *asked))
 
 
 def _train_answers(plan: Plan, teacher: Teacher, cache: Path) -> Answers | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.schedule import number_at
 from limbeck.config.stages import Stage
-from limbeck.config.terms import ExitsTerm, HardTerm, LogitsTerm, Term
+from limbeck.config.terms import ExitsTerm, HardTerm, LogitsTerm, Term, VectorsTerm
 from limbeck.run.folder import RunFolder
 from limbeck.run.objective import stage_training
 from limbeck.run.plan import Plan
@@ -68,7 +68,8 @@ def _take(
 ) -> Outcome:
     """One training. The head is examined where a term teaches it; else the last state is kept."""
     name = f"{room.arm}-{stage.name}{part}"
-    teaches_head = any(isinstance(term, HardTerm | LogitsTerm | ExitsTerm) for term in terms)
+    of_answers = HardTerm | LogitsTerm | VectorsTerm | ExitsTerm
+    teaches_head = any(isinstance(term, of_answers) for term in terms)
     return train(
         model,
         room.plan.student.checkpoint,

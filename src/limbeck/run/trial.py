@@ -16,7 +16,7 @@ from limbeck.run.arms import Arm, train_arm
 from limbeck.run.chain import source_of
 from limbeck.run.folder import RunFolder
 from limbeck.run.plan import Plan, make_plan, student_encoding
-from limbeck.run.recording import ask_teacher, load_teacher
+from limbeck.run.recording import ask_teacher, judged_by, load_teacher
 from limbeck.teacher.ask import predict_logits
 from limbeck.training.choice import choose
 
@@ -69,11 +69,13 @@ def _trial(recipe: Recipe, folder: Path) -> Trial:
     machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
     teacher = load_teacher(plan)
     knowledge = ask_teacher(plan, teacher, cache=cache)
+    plan = judged_by(plan, knowledge)
     teacher_logits = knowledge.test.all_logits()
     source = source_of(plan, run, cache=cache, datasets=None)
     if source is not plan:
         teacher = load_teacher(source)
         knowledge = ask_teacher(source, teacher, cache=cache)
+        source = judged_by(source, knowledge)
     asked = time.perf_counter()
     arm = train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
     trained = time.perf_counter()

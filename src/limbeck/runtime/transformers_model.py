@@ -106,9 +106,10 @@ def _columns(texts: Sequence[Item]) -> tuple[list[str], list[str] | None]:
     return [item for item in texts if isinstance(item, str)], None
 
 
-def from_folder(path: str, *, max_tokens: int) -> TransformersAnswerer:
-    """The classifier in a folder (or of a hub name), with the attention transformers chooses."""
-    checkpoint = look_at(TeacherConfig(path=path), role="model")
+def from_folder(path: str | TeacherConfig, *, max_tokens: int) -> TransformersAnswerer:
+    """The model in a folder (or of a hub name), with the attention transformers chooses."""
+    config = TeacherConfig(path=path) if isinstance(path, str) else path
+    checkpoint = look_at(config, role="model")
     model = load_classifier(checkpoint, attention="sdpa")
     return TransformersAnswerer(
         model, checkpoint.tokenizer, max_tokens=checkpoint.max_tokens(max_tokens)

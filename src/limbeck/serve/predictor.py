@@ -30,10 +30,12 @@ class Prediction:
     """An answer to one text, or pair of texts.
 
     Attributes:
-        label: In words: the likeliest class, the classes that apply, or the number.
+        label: In words: the likeliest class, the classes that apply, the number, or the first
+            numbers of a vector.
         probability: How sure that is, 0 to 1; None of a number.
-        probabilities: Every class's; of a regression its number, which is no probability; empty
-            where words are answered.
+        probabilities: Every class's; of a regression its number and of a sentence embedding the
+            numbers of its vector, by their places, which are no probabilities; empty where words
+            are answered.
         entities: Where words are answered: the entities of the text, in its order.
     """
 
@@ -72,7 +74,7 @@ class Predictor:
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
         self.task = task_named(facts.get("task", "single_label"))
-        self.paired: bool | None = facts.get("pairs")
+        self.paired: bool | None = False if self.task.apart else facts.get("pairs")
         self._clean = cleaner(CleanConfig(**facts["clean"]))
         self._bulk = bulk
         verdict = read_json(gate)
@@ -111,7 +113,8 @@ class Predictor:
     ) -> Iterator[Outputs]:
         """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
 
-        Of a regression these are its numbers; where words are answered they are `WordOutputs`.
+        Of a regression these are its numbers, of sentence embeddings the vectors; where words are
+        answered they are `WordOutputs`.
         """
         for _, answers in self._answered(self._windows(texts, size)):
             yield answers

@@ -17,8 +17,9 @@ from limbeck.student.plan import StudentPlan
 from limbeck.student.post_norm import with_one_name
 from limbeck.student.randomize import randomize
 from limbeck.student.start import Start, seen_in
-from limbeck.tasks.head import model_class
+from limbeck.student.vectors import with_layer_to_cut
 from limbeck.teacher.family import family_of
+from limbeck.teacher.head import model_class
 from limbeck.teacher.load import class_names, load_classifier
 from limbeck.teacher.masked_lm import load_masked_lm
 
@@ -92,6 +93,7 @@ def _taken(
     """The teacher's weights as the student's, at its widths and in its architecture."""
     family = family_of(teacher.config, "the teacher")
     weights = taken_weights(teacher, family, plan.teacher_layers, kept)
+    weights = with_layer_to_cut(weights, teacher.config, plan.config)
     notes: list[str] = []
     if plan.architecture != "albert" and plan.teacher_layers:
         layers = ", ".join(map(str, plan.teacher_layers))
@@ -117,6 +119,8 @@ def _taken(
 def _from_checkpoint(plan: StudentPlan, attention: str, seed: int) -> Built:
     if plan.head == "masked_lm":
         model = load_masked_lm(plan.checkpoint, attention=attention, new_head=True, seed=seed)
+    elif plan.head == "vectors":
+        model = load_classifier(plan.checkpoint, attention=attention)
     else:
         names = class_names(plan.config)
         model = load_classifier(

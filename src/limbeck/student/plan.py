@@ -12,8 +12,10 @@ from limbeck.errors import StudentError
 from limbeck.student.architecture import architecture_of, own_checkpoint, own_config
 from limbeck.student.narrow import refuse_uncuttable
 from limbeck.student.sizes import Widths, wanted_widths
-from limbeck.tasks.head import Head, model_class
+from limbeck.student.vectors import refuse_unbuildable, with_vectors
+from limbeck.tasks.head import Head
 from limbeck.teacher.family import layer_count
+from limbeck.teacher.head import model_class
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def plan_student(
     if wanted.checkpoint is not None:
         return _plan_from_checkpoint(wanted, teacher, head)
     architecture = architecture_of(wanted, teacher)
+    if head == "vectors":
+        refuse_unbuildable(architecture)
     layers, taken = _layers(wanted, architecture, layer_count(teacher.config))
     cut, narrow = _cut(wanted, architecture, teacher, taken, vocabulary)
     if narrow and wanted.init == "teacher" and architecture != "mobilebert":
@@ -96,6 +100,7 @@ def plan_student(
                 "Cut layers only, or use student.init=normal for new weights.",
             )
     config = own_config(architecture, wanted, cut, teacher, layers=layers)
+    with_vectors(config, teacher.config if head == "vectors" else None, wanted)
     own = teacher if architecture == "same" else own_checkpoint(teacher, config)
     return StudentPlan(config, own, taken, narrow, wanted.init, architecture, cut, head)
 
@@ -121,6 +126,7 @@ def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint, head: Head
     assert wanted.checkpoint is not None
     own = look_at(TeacherConfig(path=wanted.checkpoint), role="student")
     config = type(own.config).from_dict(own.config.to_dict())
+    with_vectors(config, teacher.config if head == "vectors" else None, wanted)
     set_class_names(config, teacher.labels)
     set_dropout(config, wanted.dropout)
     if wanted.layers is not None and wanted.layers != layer_count(config):

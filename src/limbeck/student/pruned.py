@@ -10,6 +10,7 @@ import numpy as np
 from limbeck.config.student import PruningConfig
 from limbeck.errors import StudentError
 from limbeck.teacher.family import Family, head_count, layer_count, layer_modules
+from limbeck.teacher.pooling import vectors_of
 from limbeck.teacher.thin import PATHS, Kept, head_units, matrices
 
 if TYPE_CHECKING:
@@ -46,9 +47,15 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
     """Refuse what cannot be taken out, before anything is recorded.
 
     Raises:
-        StudentError: For an architecture whose layers limbeck cannot make thin, or for more heads
-            or neurons than there are.
+        StudentError: For an architecture whose layers limbeck cannot make thin, for a sentence
+            encoder, or for more heads or neurons than there are.
     """
+    if vectors_of(config) is not None:
+        raise StudentError(
+            "student.pruning",
+            "limbeck cannot take heads and neurons out of a student that gives vectors",
+            "Cut layers or widths (student.layers, student.hidden).",
+        )
     if config.model_type not in PATHS:
         raise StudentError(
             "student.pruning",

@@ -10,9 +10,10 @@ from limbeck.data.columns import known
 from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
 from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import TeacherError
-from limbeck.tasks.head import head_of
+from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.regression import Regression
+from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
 from limbeck.tasks.token_classification import TokenClassification
@@ -20,7 +21,13 @@ from limbeck.tasks.token_classification import TokenClassification
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-TASKS: tuple[Task, ...] = (SINGLE_LABEL, MultiLabel(), Regression(), TokenClassification())
+TASKS: tuple[Task, ...] = (
+    SINGLE_LABEL,
+    MultiLabel(),
+    Regression(),
+    TokenClassification(),
+    SentenceEmbeddings(),
+)
 """Every task, in the order of the documentation."""
 
 
@@ -42,7 +49,7 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
             that do not exclude each other, say, would train towards a wrong target.
     """
     head = head_of(config)
-    problem = None if head == "token_classifier" else getattr(config, "problem_type", None)
+    problem = getattr(config, "problem_type", None) if head == "classifier" else None
     outputs = len(config.id2label or {})
     if problem is None and head == "classifier":
         problem = "regression" if outputs == 1 else "single_label_classification"
@@ -65,14 +72,28 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
             "learned and judged",
             "Give a teacher with one output; if these are classes, mend problem_type.",
         )
+    if wished == "sentence_embeddings" != found.name:
+        raise TeacherError(
+            where,
+            "the recipe's task is sentence_embeddings, but nothing says how this checkpoint makes "
+            "a vector of a text (no modules.json)",
+            "Give a sentence-transformers folder, or set teacher.pooling (mean, cls or max).",
+        )
     if wished not in ("auto", found.name):
         raise TeacherError(
             f"{where}/config.json",
-            f"the recipe's task is {wished}, but the head has {outputs} output(s) and is for "
-            f"{found.name} ({f'problem_type {problem}' if problem else 'a head of words'})",
+            f"the recipe's task is {wished}, but the model is for {found.name} "
+            f"({_told_by(head, problem, outputs)})",
             "Delete task from the recipe, or give a teacher of this task.",
         )
     return found
+
+
+def _told_by(head: Head, problem: str | None, outputs: int) -> str:
+    """What says for which task a model is."""
+    if head == "vectors":
+        return "it makes a vector of a text"
+    return f"{outputs} output(s), " + (f"problem_type {problem}" if problem else "a head of words")
 
 
 def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:

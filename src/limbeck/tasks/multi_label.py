@@ -37,6 +37,7 @@ class MultiLabel:
     problem_type: ProblemType | None = "multi_label_classification"
     pipeline = "text-classification"
     distributes = False
+    apart = False
     statistic = staticmethod(of_sums(f1))
 
     def form(self, data: DataConfig) -> LabelForm:

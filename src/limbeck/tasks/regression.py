@@ -35,6 +35,7 @@ class Regression:
     problem_type: ProblemType | None = "regression"
     pipeline = "text-classification"
     distributes = False
+    apart = False
     statistic = staticmethod(drawn_spearman)
 
     def form(self, data: DataConfig) -> LabelForm:

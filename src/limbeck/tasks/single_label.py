@@ -32,6 +32,7 @@ class SingleLabel:
     problem_type: ProblemType | None = "single_label_classification"
     pipeline = "text-classification"
     distributes = True
+    apart = False
     statistic = staticmethod(mean_of_rows)
 
     def form(self, data: DataConfig) -> LabelForm:

@@ -18,7 +18,7 @@ from limbeck.metrics.drawn import Statistic
 if TYPE_CHECKING:
     from torch import Tensor
 
-ClassifierHead = Literal["classifier", "token_classifier"]
+ClassifierHead = Literal["classifier", "token_classifier", "vectors"]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 
 
@@ -63,6 +63,7 @@ class Task(Protocol):
         pipeline: transformers' name of the pipeline that serves it.
         distributes: Whether a softmax over the outputs is a distribution over classes, which is
             what the divergences, their temperatures and the weights of examples are about.
+        apart: Whether the texts of a pair are answered one by one, and no row needs a label.
         statistic: Makes the score of what `parts` gives.
     """
 
@@ -73,6 +74,7 @@ class Task(Protocol):
     problem_type: ProblemType | None
     pipeline: str
     distributes: bool
+    apart: bool
     statistic: Statistic
 
     def form(self, data: DataConfig) -> LabelForm:

@@ -65,6 +65,7 @@ class TokenClassification:
     problem_type: ProblemType | None = None
     pipeline = "token-classification"
     distributes = True
+    apart = False
     statistic = staticmethod(of_sums(micro_f1))
 
     def form(self, data: DataConfig) -> LabelForm:

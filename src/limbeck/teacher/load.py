@@ -16,8 +16,15 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
-from limbeck.tasks.head import Head, head_of, model_class
+from limbeck.tasks.head import Head, head_of
 from limbeck.teacher.family import Family, family_of, position_limit
+from limbeck.teacher.head import model_class
+from limbeck.teacher.pooling import (
+    look_for_vectors,
+    set_vectors,
+    vector_width,
+    vectors_of,
+)
 from limbeck.teacher.thin import thin_model
 
 if TYPE_CHECKING:
@@ -79,17 +86,26 @@ class Checkpoint:
     def max_tokens(self, wished: int) -> int:
         """`wished`, or less where model or tokenizer take less."""
         limits = [wished, position_limit(self.config), self.tokenizer.model_max_length]
+        vectors = vectors_of(self.config)
+        limits += [vectors.max_tokens] if vectors is not None else []
         return min(limit for limit in limits if limit is not None and limit < _NO_LIMIT)
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
-    """Class names in index order."""
+    """Class names in index order; of a sentence encoder the numbers of its vector, from 0."""
+    if vectors_of(config) is not None:
+        return [str(number) for number in range(vector_width(config))]
     names: dict[Any, str] = dict(config.id2label or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
     return [str(names[index]) for index in sorted(names)]
 
 
 def set_class_names(config: PreTrainedConfig, names: Sequence[str]) -> None:
-    """Write class names, in index order, into a config; its head gets as many outputs."""
+    """Write class names, in index order, into a config; its head gets as many outputs.
+
+    A sentence encoder, which has no classes, keeps what it has.
+    """
+    if vectors_of(config) is not None:
+        return
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
 
@@ -154,6 +170,7 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
     family = family_of(config, f"{path}/config.json, model_type")
     if family.causal:
         _settle_padding(config, tokenizer, path)
+    look_for_vectors(config, tokenizer, teacher)
     return Checkpoint(path, config, tokenizer, family, teacher.trust_remote_code)
 
 
@@ -187,7 +204,7 @@ def load_classifier(
     dropout: float | None = None,
     head: Head | None = None,
 ) -> PreTrainedModel:
-    """The checkpoint's classifier in float32, whatever type it is stored in.
+    """The checkpoint's classifier (or sentence encoder) in float32, whatever type it is stored in.
 
     Args:
         checkpoint: From `look_at`.
@@ -200,13 +217,18 @@ def load_classifier(
     Raises:
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
+    if vectors_of(checkpoint.config) is not None and new_head is None:
+        from limbeck.teacher.sentence_encoder import load_sentence_encoder
+
+        return load_sentence_encoder(checkpoint, attention=attention, dropout=dropout)
     config = type(checkpoint.config).from_dict(checkpoint.config.to_dict())
     if new_head is not None:
+        set_vectors(config, None)
         set_class_names(config, new_head)
     if dropout is not None:
         set_dropout(config, dropout)
     model, missing = loaded(
-        model_class(head or head_of(checkpoint.config)),
+        model_class(head or head_of(config)),
         checkpoint,
         config,
         attention=attention,

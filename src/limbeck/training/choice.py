@@ -13,8 +13,9 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.data.batches import padded_length
 from limbeck.machine import cores_or, remembered, threads
 from limbeck.progress import say
-from limbeck.tasks.head import head_of, model_class
+from limbeck.tasks.head import head_of
 from limbeck.teacher.family import family_of, layer_count
+from limbeck.teacher.head import model_class
 from limbeck.teacher.precision import cast_linears
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from limbeck.config.terms import (
     RelationsTerm,
     SimilarityTerm,
     Term,
+    VectorsTerm,
 )
 from limbeck.errors import RecipeError
 from limbeck.objective import even_layer_map, first_layer_map, last_layer_map, random_layer_map
@@ -48,7 +49,7 @@ def with_layer_maps(
 
 def _with_layer_map(term: Term, where: str, depths: Depths) -> Term:
     match term:
-        case HardTerm() | LogitsTerm():
+        case HardTerm() | LogitsTerm() | VectorsTerm():
             return term
         case ExitsTerm():
             return _with_exits(term, where, depths)
@@ -165,7 +166,7 @@ def whats(term: Term, *, distributions: bool = False) -> tuple[What, ...]:
             return ("attention",) if after_softmax else ("queries", "keys")
         case RelationsTerm():
             return term.of
-        case HardTerm() | LogitsTerm() | ExitsTerm():
+        case HardTerm() | LogitsTerm() | VectorsTerm() | ExitsTerm():
             return ()
         case _:
             assert_never(term)
@@ -176,7 +177,7 @@ def student_layers(term: Term, depths: Depths) -> tuple[int, ...]:
     match term:
         case ExitsTerm():
             return term.layers or ()
-        case HardTerm() | LogitsTerm():
+        case HardTerm() | LogitsTerm() | VectorsTerm():
             return ()
         case _:
             if isinstance(term.layer_map, dict):
@@ -187,7 +188,7 @@ def student_layers(term: Term, depths: Depths) -> tuple[int, ...]:
 def teacher_layers(term: Term, depths: Depths) -> tuple[int, ...]:
     """The teacher's layers that a term can need in any step, rising."""
     match term:
-        case HardTerm() | LogitsTerm() | ExitsTerm():
+        case HardTerm() | LogitsTerm() | VectorsTerm() | ExitsTerm():
             return ()
         case _:
             if isinstance(term.layer_map, dict):
@@ -228,7 +229,8 @@ def teacher_parts_in_step(
     found: set[Part] = set()
     for term in terms:
         layers: Iterable[int] = teacher_layers(term, depths)
-        if not isinstance(term, HardTerm | LogitsTerm | ExitsTerm) and term.layer_map == "random":
+        matched = not isinstance(term, HardTerm | LogitsTerm | VectorsTerm | ExitsTerm)
+        if matched and term.layer_map == "random":
             layers = map_in_step(term, depths, seed=seed, number=number).values()
         found |= {Part(w, n) for w in whats(term, distributions=True) for n in layers}
     return tuple(sorted(found))

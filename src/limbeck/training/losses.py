@@ -16,6 +16,7 @@ from limbeck.config.terms import (
     RelationsTerm,
     SimilarityTerm,
     Term,
+    VectorsTerm,
 )
 from limbeck.objective import (
     attention_distribution_kl,
@@ -50,6 +51,7 @@ from limbeck.objective import (
 from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 from limbeck.training.layer_maps import Depths, Matched, map_in_step
+from limbeck.training.vectors import vectors_value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,6 +176,8 @@ def term_name(term: Term) -> str:
             return "hard"
         case LogitsTerm():
             return f"logits_{term.divergence}"
+        case VectorsTerm():
+            return f"vectors_{term.distance}"
         case HiddenTerm():
             return f"hidden_{term.distance}" + ("_first" if term.tokens == "first" else "")
         case AttentionTerm():
@@ -195,6 +199,9 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
             return sides.task.hard(inputs.student_logits, inputs.labels)
         case LogitsTerm():
             return logits_value(term, inputs, sides.task)
+        case VectorsTerm():
+            assert inputs.teacher_logits is not None
+            return vectors_value(term, inputs.student_logits, inputs.teacher_logits)
         case ExitsTerm():
             return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -394,7 +401,7 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
             return part.labelled / whole.labelled if whole.labelled else 0.0
         case LogitsTerm():
             return part.answered / whole.answered if whole.answered else 0.0
-        case SimilarityTerm() | ExitsTerm():
+        case VectorsTerm() | SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
             return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens

@@ -11,7 +11,7 @@ import numpy as np
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.schedule import largest, number_at
-from limbeck.config.terms import LogitsTerm, Term
+from limbeck.config.terms import LogitsTerm, Term, VectorsTerm
 from limbeck.data.batches import Batch
 from limbeck.errors import TrainingError
 from limbeck.teacher.ask import ask
@@ -220,7 +220,7 @@ class Stepper:
         teacher_logits = None
         teacher_states: dict[Part, Tensor] = {}
         if answers is not None:
-            if any(isinstance(term, LogitsTerm) for term in self.terms):
+            if any(isinstance(term, LogitsTerm | VectorsTerm) for term in self.terms):
                 told = answers.logits(rows)
                 if batch.words is not None:  # the student's answers are of these alone
                     told = told.index_select(0, batch.words.to(told.device))
