@@ -122,6 +122,12 @@ class SentenceEmbeddings:
         """The weighted mean."""
         return (outputs.float() * weights[..., None]).sum(dim=0)
 
+    def prior(self, targets: np.ndarray) -> None:
+        """Any: there is no new head."""
+
+    def merit(self, outputs: np.ndarray, targets: np.ndarray) -> None:
+        """The score says it."""
+
     def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Cosine and score of each pair [pairs, 2], or each text's cosine to its target [texts]."""
         if not self.scored:
