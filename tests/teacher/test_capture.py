@@ -200,6 +200,7 @@ def test_the_last_layers_keys_and_values_leave_the_shortcut_alone(make: Make, na
 def test_gradients_flow_into_what_is_caught(make: Make, name: str) -> None:
     """A student's parts without a gradient would teach it nothing."""
     model, family = make(name)
+    torch.manual_seed(0)  # by some of dropout's draws, MobileBERT's attention saturates
     model.train()
     parts = [Part(what, 2) for what in ("hidden", "queries", "keys", "values", "attention")]  # type: ignore[arg-type]
     states = ask(model, batch(left=False), family, parts).states
