@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from limbeck.config.recipe import TeachRecipe
 from limbeck.config.terms import HardTerm
@@ -31,9 +28,6 @@ from limbeck.training.choice import choose
 from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log
 from limbeck.training.loop import train
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
@@ -109,7 +103,6 @@ def _teach(
             head=material.task.head,
         )
     model.config.problem_type = material.task.problem_type
-    _begin_with(model, material.task.prior(material.train.labels))
     train(
         model,
         base,
@@ -154,16 +147,3 @@ def _teach(
     if says_one_thing(material.task, logits):
         say("  it answers every row alike: train it longer, or at a higher rate")
     return interval.value
-
-
-def _begin_with(model: PreTrainedModel, prior: np.ndarray | None) -> None:
-    """Let a new head answer `prior` [outputs] to whatever it is asked, where it has a bias."""
-    import torch
-    from torch import nn
-
-    if prior is None:
-        return
-    heads = [one for one in model.modules() if isinstance(one, nn.Linear)]
-    if heads and heads[-1].out_features == len(prior) and heads[-1].bias is not None:
-        with torch.no_grad():
-            heads[-1].bias.copy_(torch.from_numpy(prior))

@@ -185,10 +185,3 @@ def test_answers_are_said_as_sets() -> None:
     assert TASK.said(np.array([0.1, 0.2, 0.3]), names).words == "none"
     assert TASK.wanted(np.array([0, 1, 1]), names) == "b, c"
     assert TASK.wanted(np.array([0, 0, 0]), names) == "none"
-
-
-def test_a_new_head_begins_with_the_log_odds_of_the_classes() -> None:
-    """From 1/2 for each it takes hundreds of steps until rare classes are not answered."""
-    targets = np.array([[1, 0], [0, 0], [0, 0], [-100, -100]], dtype=np.int8)
-    odds = MultiLabel().prior(targets)
-    np.testing.assert_allclose(odds, np.log([1.5 / 2.5, 0.5 / 3.5]))

@@ -130,10 +130,3 @@ def test_states_are_chosen_by_answers_that_lie_near_the_scores() -> None:
     task = Regression()
     assert score(task, early, targets) > score(task, late, targets)
     assert merit(task, late, targets) > merit(task, early, targets)
-
-
-def test_a_new_head_begins_with_the_mean() -> None:
-    """From 0 it spends its first steps on the mean alone."""
-    np.testing.assert_allclose(
-        Regression().prior(np.array([1.0, np.nan, 4.0], dtype=np.float32)), [2.5]
-    )

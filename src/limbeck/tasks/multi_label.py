@@ -158,12 +158,6 @@ class MultiLabel:
         no = torch.nn.functional.logsigmoid(-outputs.float()) + weights.log()[..., None]
         return yes.logsumexp(dim=0) - no.logsumexp(dim=0)
 
-    def prior(self, targets: np.ndarray) -> np.ndarray:
-        """The log-odds of each class: from 1/2 for each, rare ones take hundreds of steps."""
-        known = targets[labelled(targets)]
-        yes = (known > 0).sum(axis=0) + 0.5  # Jeffreys' prior: a class without a row is not -inf
-        return np.log(yes / (len(known) + 1 - yes))
-
     def merit(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """The score says it."""
 

@@ -117,10 +117,6 @@ class Regression:
         """The weighted mean."""
         return (outputs.float() * weights[..., None]).sum(dim=0)
 
-    def prior(self, targets: np.ndarray) -> np.ndarray:
-        """The mean."""
-        return targets[labelled(targets)].mean(keepdims=True)
-
     def merit(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """Lin's concordance: ranks alone would keep a state whose answers hardly differ."""
         return concordance(outputs[:, 0], targets)

@@ -122,9 +122,6 @@ class SentenceEmbeddings:
         """The weighted mean."""
         return (outputs.float() * weights[..., None]).sum(dim=0)
 
-    def prior(self, targets: np.ndarray) -> None:
-        """None: vectors come off the encoder, and no head is made for them."""
-
     def merit(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """The score says it."""
 

@@ -88,9 +88,6 @@ class SingleLabel:
         log_probabilities = torch.log_softmax(outputs.float(), dim=-1)
         return torch.logsumexp(log_probabilities + weights.log()[..., None], dim=0)
 
-    def prior(self, targets: np.ndarray) -> None:
-        """Any: classes are told apart within a few steps."""
-
     def merit(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """The score says it."""
 

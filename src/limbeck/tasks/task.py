@@ -134,10 +134,6 @@ class Task(Protocol):
         """
         ...
 
-    def prior(self, targets: Targets) -> np.ndarray | None:
-        """Outputs [outputs] that a new head does best to begin with, or None where any will do."""
-        ...
-
     def merit(self, outputs: Outputs, targets: Targets) -> float | None:
         """What chooses states where the score alone does not say which is better; else None."""
         ...

@@ -134,9 +134,6 @@ class TokenClassification:
         """As of classes; weights are of words."""
         return SINGLE_LABEL.mixed(outputs, weights)
 
-    def prior(self, targets: WordTargets) -> None:
-        """Any: classes are told apart within a few steps."""
-
     def merit(self, outputs: WordOutputs, targets: WordTargets) -> None:
         """The score says it."""
 
