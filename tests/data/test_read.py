@@ -104,7 +104,14 @@ def _found(path: Path, content: bytes) -> DataError:
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         list(read_rows(str(path)))
+    assert not _is_open(path)
     return caught.value
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process holds the file: a refusal keeps its frames, and must not keep that."""
+    held = Path("/proc/self/fd")
+    return held.is_dir() and any(str(entry.resolve()) == str(path) for entry in held.iterdir())
 
 
 @pytest.mark.parametrize(

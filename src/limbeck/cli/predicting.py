@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
@@ -103,13 +104,14 @@ def _lines_of_stdin() -> Iterator[str]:
 
 def _texts_of(source: str, data: DataConfig, paired: bool | None) -> Iterator[Item]:
     columns: TextColumns | None = None
-    for number, row in enumerate(read_rows(source), start=1):
-        columns = columns or _columns(row, data, source, paired)
-        texts = [_text(row, columns.text, f"{source}, row {number}")]
-        if columns.pair is None:
-            yield texts[0]
-        else:
-            yield (texts[0], _text(row, columns.pair, f"{source}, row {number}"))
+    with closing(read_rows(source)) as rows:
+        for number, row in enumerate(rows, start=1):
+            columns = columns or _columns(row, data, source, paired)
+            text = _text(row, columns.text, f"{source}, row {number}")
+            if columns.pair is None:
+                yield text
+            else:
+                yield text, _text(row, columns.pair, f"{source}, row {number}")
 
 
 def _columns(row: Row, data: DataConfig, source: str, paired: bool | None) -> TextColumns:

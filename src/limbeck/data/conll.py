@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from limbeck.data.read import Row, read_rows, text_lines
@@ -16,7 +17,7 @@ _DOCUMENT = "-DOCSTART-"
 _BLANKS = re.compile(r"[ \t]+")
 
 
-def token_rows(source: str) -> Iterator[Row]:
+def token_rows(source: str) -> Generator[Row]:
     """Rows with tokens: a file of one token a line by its ending, else whatever `read_rows` reads.
 
     Args:
@@ -28,7 +29,7 @@ def token_rows(source: str) -> Iterator[Row]:
     return read_rows(source)
 
 
-def conll_rows(path: Path) -> Iterator[Row]:
+def conll_rows(path: Path) -> Generator[Row]:
     """Rows of tokens and tags; a blank line ends one, and -DOCSTART- lines are left out.
 
     The first column is the token and the last the tag. Columns are parted by tabs if the first line
@@ -37,10 +38,15 @@ def conll_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: For a line with more or fewer columns than the first one, or a file of no token.
     """
+    with closing(text_lines(path)) as lines:
+        yield from _sentences(lines, path)
+
+
+def _sentences(lines: Iterable[str], path: Path) -> Iterator[Row]:
     columns = rows = begin = 0
     tabs = False
     words: list[list[str]] = []
-    for number, line in enumerate(text_lines(path), start=1):
+    for number, line in enumerate(lines, start=1):
         line = line.rstrip("\r\n")
         if not line.strip():
             if words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -182,16 +183,17 @@ def _units(
     path: Path, tokenizer: Tokenizer, room: int, clean: CleanConfig, bar: Step
 ) -> Iterator[_Unit]:
     cleaned = cleaner(clean)
-    for chunk in _chunks(_sentences(text_lines(path))):
-        bar.advance(sum(len(text) + 1 for text, _ in chunk))
-        kept = [(cleaned(text).strip(), begins) for text, begins in chunk]
-        kept = [(text, begins) for text, begins in kept if text]
-        encodings = tokenizer.encode_batch([text for text, _ in kept], add_special_tokens=False)
-        for (text, begins), encoding in zip(kept, encodings, strict=True):
-            if 0 < len(encoding.ids) <= room:
-                yield _Unit(text, len(encoding.ids), begins)
-            elif len(encoding.ids) > room:
-                yield from _parts(text, encoding.offsets, room, begins)
+    with closing(text_lines(path)) as lines:
+        for chunk in _chunks(_sentences(lines)):
+            bar.advance(sum(len(text) + 1 for text, _ in chunk))
+            kept = [(cleaned(text).strip(), begins) for text, begins in chunk]
+            kept = [(text, begins) for text, begins in kept if text]
+            encodings = tokenizer.encode_batch([text for text, _ in kept], add_special_tokens=False)
+            for (text, begins), encoding in zip(kept, encodings, strict=True):
+                if 0 < len(encoding.ids) <= room:
+                    yield _Unit(text, len(encoding.ids), begins)
+                elif len(encoding.ids) > room:
+                    yield from _parts(text, encoding.offsets, room, begins)
 
 
 def _parts(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+)?$")
 Row = Mapping[str, Any]
 
 
-def read_rows(source: str) -> Iterator[Row]:
+def read_rows(source: str) -> Generator[Row]:
     """The rows of a file, a saved dataset's folder, or a hub name (``name:split``).
+
+    Close them where reading may break off (`contextlib.closing`): the file is open until then.
 
     Raises:
         DataError: With the file and line of what cannot be read. Nothing is skipped: a row
@@ -54,22 +57,23 @@ def read_rows(source: str) -> Iterator[Row]:
     return _dataset_rows(_hub_dataset(source), source)
 
 
-def dataset_rows(dataset: Dataset, name: str) -> Iterator[Row]:
+def dataset_rows(dataset: Dataset, name: str) -> Generator[Row]:
     """The rows of a `datasets.Dataset`; class labels come as their names."""
     return _dataset_rows(dataset, name)
 
 
-def _never_empty(rows: Iterator[Row], source: str) -> Iterator[Row]:
+def _never_empty(rows: Generator[Row], source: str) -> Generator[Row]:
     count = 0
-    for row in rows:
-        count += 1
-        yield row
+    with closing(rows):
+        for row in rows:
+            count += 1
+            yield row
     if not count:
         raise DataError(source, "the file holds no rows", "Give a file with at least one row.")
 
 
-def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, with their ends.
+def text_lines(path: Path) -> Generator[str]:
+    """The lines of a UTF-8 file, with their ends; close it where reading may break off.
 
     Raises:
         DataError: With the line that is not UTF-8.
@@ -97,11 +101,16 @@ def _first_bad_line(path: Path) -> int:
     return number
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path) -> Generator[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    quoting = csv.QUOTE_MINIMAL
     csv.field_size_limit(2**24)
-    reader = csv.reader(text_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+    with closing(text_lines(path)) as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        yield from _fields(reader, path)
+
+
+def _fields(reader: Any, path: Path) -> Iterator[Row]:
+    """The rows of a `csv.reader`, by the names in its first."""
     try:
         header = next(reader, None)
         if header is None:
@@ -135,10 +144,11 @@ def _refuse_twins(header: list[str], path: Path) -> None:
         )
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(text_lines(path), start=1):
-        if line.strip():
-            yield _json_object(line, f"{path}, line {number}")
+def _jsonl_rows(path: Path) -> Generator[Row]:
+    with closing(text_lines(path)) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _json_object(line, f"{path}, line {number}")
 
 
 def _json_object(text: str, where: str) -> Row:
@@ -159,8 +169,9 @@ def _json_object(text: str, where: str) -> Row:
     return value
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    first = next((line.strip() for line in text_lines(path) if line.strip()), "")
+def _json_rows(path: Path) -> Generator[Row]:
+    with closing(text_lines(path)) as lines:
+        first = next((line.strip() for line in lines if line.strip()), "")
     if not first.startswith("["):
         yield from _jsonl_rows(path)
         return
@@ -180,24 +191,25 @@ def _json_rows(path: Path) -> Iterator[Row]:
         yield item
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Generator[Row]:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
-        for batch in file.iter_batches(batch_size=8192):
-            yield from batch.to_pylist()
+        with pyarrow.OSFile(str(path)) as file:
+            for batch in parquet.ParquetFile(file).iter_batches(batch_size=8192):
+                yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(
             str(path), f"this is not Parquet: {error}", "Write it again, or give CSV or JSONL."
         ) from None
 
 
-def _text_rows(path: Path) -> Iterator[Row]:
-    for line in text_lines(path):
-        if line.strip():
-            yield {"text": line.rstrip("\r\n")}
+def _text_rows(path: Path) -> Generator[Row]:
+    with closing(text_lines(path)) as lines:
+        for line in lines:
+            if line.strip():
+                yield {"text": line.rstrip("\r\n")}
 
 
 def _saved_dataset(path: Path) -> Dataset:
@@ -240,7 +252,7 @@ def _hub_dataset(name: str) -> Dataset:
     return dataset
 
 
-def _dataset_rows(dataset: Dataset, name: str) -> Iterator[Row]:
+def _dataset_rows(dataset: Dataset, name: str) -> Generator[Row]:
     names = {
         column: names
         for column, feature in dataset.features.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -122,23 +123,20 @@ def _nested(articles: Sequence[Any], source: str) -> Iterator[Question]:
 
 def _flat(source: str) -> Iterator[Question]:
     contexts: dict[str, str] = {}
-    for number, row in enumerate(read_rows(source), start=1):
-        where = f"{source}, row {number}"
-        identity = row.get("id", str(number))
-        context = _part(row, "context", where)
-        context = contexts.setdefault(context, context) if isinstance(context, str) else context
-        answers = row.get("answers")
-        if isinstance(answers, str):
-            answers = _json(answers, where)
-        if isinstance(answers, Mapping):
-            answers = _paired(answers, where)
-        yield _question(
-            {**row, "id": identity},
-            context,
-            answers,
-            str(row.get("title") or ""),
-            f"{source}, question {identity}",
-        )
+    with closing(read_rows(source)) as rows:
+        for number, row in enumerate(rows, start=1):
+            where = f"{source}, row {number}"
+            identity = row.get("id", str(number))
+            context = _part(row, "context", where)
+            context = contexts.setdefault(context, context) if isinstance(context, str) else context
+            answers = row.get("answers")
+            if isinstance(answers, str):
+                answers = _json(answers, where)
+            if isinstance(answers, Mapping):
+                answers = _paired(answers, where)
+            asked = {**row, "id": identity}
+            title = str(row.get("title") or "")
+            yield _question(asked, context, answers, title, f"{source}, question {identity}")
 
 
 def _question(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 from limbeck.config.recipe import DataConfig
@@ -21,7 +22,7 @@ def read_texts(
     task: Task,
     *,
     labels: bool,
-    rows: Iterable[Row] | None = None,
+    rows: Generator[Row] | None = None,
     folder: Path | None = None,
     before: int = 0,
 ) -> Texts:
@@ -40,28 +41,30 @@ def read_texts(
     Raises:
         DataError: For what cannot be read, or is of another task.
     """
-    if not task.of_words:
-        return gather(
+    if rows is None:
+        rows = token_rows(source) if task.of_words else read_rows(source)
+    with closing(rows):
+        if not task.of_words:
+            return gather(
+                name,
+                untagged(rows, data, source),
+                source,
+                data,
+                labels=task.form(data) if labels else None,
+                folder=folder,
+                before=before,
+            )
+        texts, _ = gather_words(
             name,
-            untagged(read_rows(source) if rows is None else rows, data, source),
+            rows if labels else with_tokens(rows, data.tokens_column),
             source,
-            data,
-            labels=task.form(data) if labels else None,
+            tokens_column=data.tokens_column,
+            tags_column=data.tags_column,
+            scheme=data.tags,
+            names=data.labels,
+            clean=data.clean,
+            labels=labels,
             folder=folder,
             before=before,
         )
-    found = token_rows(source) if rows is None else rows
-    texts, _ = gather_words(
-        name,
-        found if labels else with_tokens(found, data.tokens_column),
-        source,
-        tokens_column=data.tokens_column,
-        tags_column=data.tags_column,
-        scheme=data.tags,
-        names=data.labels,
-        clean=data.clean,
-        labels=labels,
-        folder=folder,
-        before=before,
-    )
-    return texts
+        return texts
