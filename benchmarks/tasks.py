@@ -138,6 +138,15 @@ def _run(name: str, folder: Path, threads: int | None) -> dict[str, Any]:
     }
 
 
+def teacher_of(name: str, data: Path, threads: int | None) -> Path:
+    """A set's teacher, made if it is not there."""
+    own, folder, work = SETS[name], data / name, WORK / name
+    files = {"train": str(folder / "train.jsonl"), "validation": str(folder / "dev.jsonl")}
+    files["test"] = str(folder / "test.jsonl")
+    _teacher(own, files | dict(own.data), folder, work / "teacher", threads)
+    return work / "teacher"
+
+
 def _teacher(
     own: _Set, data: dict[str, Any], folder: Path, output: Path, threads: int | None
 ) -> float:

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from limbeck.config.recipe import Recipe, TeachRecipe
     from limbeck.distill import distill
     from limbeck.errors import LimbeckError
+    from limbeck.evaluation.frontier import Frontier
     from limbeck.evaluation.report import Report
+    from limbeck.frontier import frontier
     from limbeck.pretrain import pretrain
     from limbeck.serve.predictor import Prediction, Predictor
     from limbeck.teach import teach
 
 __version__ = "0.1.0"
 __all__ = [
+    "Frontier",
     "LimbeckError",
     "Prediction",
     "Predictor",
@@ -25,12 +28,14 @@ __all__ = [
     "Report",
     "TeachRecipe",
     "distill",
+    "frontier",
     "load_recipe",
     "pretrain",
     "teach",
 ]
 
 _HOMES = {
+    "Frontier": "limbeck.evaluation.frontier",
     "LimbeckError": "limbeck.errors",
     "Prediction": "limbeck.serve.predictor",
     "Predictor": "limbeck.serve.predictor",
@@ -38,6 +43,7 @@ _HOMES = {
     "Report": "limbeck.evaluation.report",
     "TeachRecipe": "limbeck.config.recipe",
     "distill": "limbeck.distill",
+    "frontier": "limbeck.frontier",
     "load_recipe": "limbeck.config.load",
     "pretrain": "limbeck.pretrain",
     "teach": "limbeck.teach",

@@ -39,11 +39,12 @@ from limbeck.run.chain import source_of
 from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
+from limbeck.run.opening import open_run, planned
 from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement, says_one_thing
-from limbeck.training.choice import Machine, choose
+from limbeck.training.choice import Machine
 from limbeck.training.log import read_log
 
 
@@ -82,16 +83,10 @@ def plan_only(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
 
 
 def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Report:
-    cache = Path(recipe.knowledge.folder) / "tokens"
-    plan = make_plan(recipe, cache=cache, datasets=datasets)
-    for line in describe(plan):
-        say(line)
-    machine = choose(plan.recipe.training, plan.student.config, plan.encoded.lengths)
-    teacher = load_teacher(plan)
-    run.hold_to(_inputs(plan, teacher))
-    recipe = _with_choices(plan, machine, teacher)
-    run.write_recipe(recipe)
-
+    run.refuse_family()
+    opened = open_run(planned(recipe, datasets), run)
+    plan, recipe, cache = opened.plan, opened.recipe, opened.cache
+    teacher, machine = opened.teacher, opened.machine
     knowledge = ask_teacher(plan, teacher, cache=cache)
     plan = judged_by(plan, knowledge)
     arms = {"student": _student(plan, teacher, knowledge, machine, run, cache, datasets)}
@@ -117,12 +112,6 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
     return report
 
 
-def _inputs(plan: Plan, teacher: Teacher) -> dict[str, str]:
-    """Fingerprints of all that the run is made from."""
-    plain = {"plain": plan.general.texts.fingerprint()} if plan.general else {}
-    return {**plan.material.fingerprints(), **plain, "teacher": teacher.fingerprint}
-
-
 def _student(
     plan: Plan,
     teacher: Teacher,
@@ -139,19 +128,6 @@ def _student(
         knowledge = ask_teacher(source, teacher, cache=cache)
         source = judged_by(source, knowledge)
     return train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
-
-
-def _with_choices(plan: Plan, machine: Machine, teacher: Teacher) -> Recipe:
-    """The recipe with every choice that was left to the machine written out."""
-    training = plan.recipe.training.model_copy(
-        update={
-            "precision": machine.precision,
-            "attention": machine.attention,
-            "threads": machine.threads,
-        }
-    )
-    knowledge = plan.recipe.knowledge.model_copy(update={"precision": teacher.kind.precision})
-    return plan.recipe.model_copy(update={"training": training, "knowledge": knowledge})
 
 
 def _evaluate(

@@ -40,7 +40,10 @@ def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts a command in its own process, after a piece of code that prepares it."""
 
     def start(*arguments: object, prepare: str = "") -> subprocess.Popen[str]:
-        code = f"import os, sys, signal\n{prepare}\nfrom limbeck.cli.main import main\nmain()"
+        # A job in the background is born deaf to Ctrl-C, and so are the tests that run in one.
+        hears = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+        main = "from limbeck.cli.main import main\nmain()"
+        code = f"import os, sys, signal\n{hears}\n{prepare}\n{main}"
         return subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
             cwd=tmp_path,

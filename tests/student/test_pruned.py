@@ -13,13 +13,18 @@ from limbeck.config.student import PruningConfig
 from limbeck.errors import StudentError, TeacherError
 from limbeck.student.pruned import (
     Importance,
+    Target,
     choose,
+    embedding_width,
+    embeddings_gone,
+    factor,
     parameters_gone,
     refuse_unprunable,
     stock_weights,
     whole,
     within,
 )
+from limbeck.teacher.factored import embedding_table
 from limbeck.teacher.family import family_of
 from limbeck.teacher.thin import PATHS, Kept, make_thin, save_thin, thin_model
 
@@ -101,6 +106,57 @@ def test_taking_out_is_the_same_as_zeros_in_what_writes(
     torch.testing.assert_close(_answers(model), expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("model_type", list(PATHS))
+def test_a_stock_model_multiplies_factored_embeddings_out(
+    tiny: dict[str, dict[str, Any]], model_type: str, tmp_path: Path
+) -> None:
+    """No stock config knows a product; its table must be what the product gives, to the digit."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = _model(tiny, model_type)
+    family = family_of(model.config, "here")
+    there = whole(model, family)
+    counts = np.arange(1, model.config.vocab_size + 1)
+    rank = embedding_width(model.config) // 4
+    before = sum(p.numel() for p in model.parameters())
+    kept = factor(model, counts, rank)
+    assert 0 < kept < 1
+    gone = embeddings_gone(model.config, rank)
+    assert sum(p.numel() for p in model.parameters()) == before - gone
+    there = Kept(there.heads, there.neurons, rank)
+    stock = type(model)(model.config).eval()
+    stock.load_state_dict(stock_weights(model, family, there, stock))
+    torch.testing.assert_close(_answers(stock), _answers(model), atol=1e-5, rtol=0)
+    save_thin(model, there, tmp_path)
+    again = thin_model(
+        AutoModelForSequenceClassification, str(tmp_path), model.config, family, attention="eager"
+    )
+    assert again is not None
+    torch.testing.assert_close(_answers(again.eval()), _answers(model), atol=0, rtol=0)
+
+
+def test_directions_are_those_of_the_tokens_that_the_texts_hold(
+    tiny: dict[str, dict[str, Any]],
+) -> None:
+    """Rows of the table that no text uses would otherwise take the room of those that all use."""
+    model = _model(tiny, "bert")
+    table = model.get_input_embeddings().weight.detach().clone()
+    counts = np.zeros(len(table))
+    counts[5:9] = 1000.0
+    factor(model, counts, 6)
+    errors = (embedding_table(model) - table).norm(dim=1)
+    assert errors[5:9].max() < 0.5 * errors[20:].min()
+    whole_again = _model(tiny, "bert")
+    assert factor(whole_again, counts, table.shape[1]) == pytest.approx(1.0)
+    torch.testing.assert_close(embedding_table(whole_again), table, atol=1e-5, rtol=0)
+
+
+def test_refuses_a_product_that_is_larger_than_the_table(tiny: dict[str, dict[str, Any]]) -> None:
+    """It would cost accuracy and save nothing."""
+    with pytest.raises(StudentError, match="more numbers than"):
+        refuse_unprunable(PruningConfig(embedding_rank=1000), _model(tiny, "bert").config)
+
+
 def test_parameters_are_counted_before_anything_is_built(tiny: dict[str, dict[str, Any]]) -> None:
     """A plan that promises another size than the student has is no plan."""
     model = _model(tiny, "bert")
@@ -156,11 +212,11 @@ def test_layers_keep_what_the_loss_hangs_on_most() -> None:
         neurons=(np.arange(20.0), np.arange(20.0) / 100),
     )
     now = Kept((tuple(range(4)),) * 2, (tuple(range(20)),) * 2)
-    kept = choose(importance, now, heads=2, neurons=10)
+    kept = choose(importance, now, Target(heads=2, neurons=10))
     assert kept.heads == ((1, 2, 3), (0,))
     assert [len(layer) for layer in kept.neurons] == [12, 8]
     assert kept.neurons[0] == tuple(range(8, 20))
-    untouched = choose(importance, now, heads=None, neurons=10)
+    untouched = choose(importance, now, Target(neurons=10))
     assert untouched.heads == now.heads
 
 
@@ -169,7 +225,7 @@ def test_refuses_importances_that_say_nothing(value: float, said: str) -> None:
     """Cutting by them would be cutting at random."""
     importance = Importance((np.full(4, value),), (np.arange(9.0),))
     with pytest.raises(StudentError, match=said):
-        choose(importance, Kept(((0, 1, 2, 3),), (tuple(range(9)),)), heads=1, neurons=None)
+        choose(importance, Kept(((0, 1, 2, 3),), (tuple(range(9)),)), Target(heads=1))
 
 
 def test_refuses_what_is_not_there(tiny: dict[str, dict[str, Any]]) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import torch
 
 from limbeck.student.pruned import whole
-from limbeck.teacher.family import layer_modules
+from limbeck.teacher.family import layer_modules, remove_layer
 from limbeck.teacher.thin import matrices
 from limbeck.training import importance as module
-from limbeck.training.importance import importance_of
+from limbeck.training.importance import (
+    importance_of,
+    losses_without_layers,
+    mean_loss,
+    sampled,
+)
 
 
 def _gated(model: Any, family: Any, layer: int, columns: slice, gate: float, of: str) -> None:
@@ -30,8 +36,8 @@ def test_it_is_the_derivative_of_the_loss_by_a_gate(bench: Any, monkeypatch: Any
         )
     lessons = bench.lessons()
     checkpoint, family = bench.checkpoint, bench.checkpoint.family
-    found = importance_of(model, checkpoint, lessons, temperature=1.0, seed=0)
-    batches = module._batches(lessons, 0)
+    found = importance_of(model, checkpoint, lessons, sampled(lessons, 0), temperature=1.0)
+    batches = sampled(lessons, 0)
     assert len(batches) == 1
     size = matrices(layer_modules(model, family)[0], model.config).head_size
     for of, layer, place, columns in (
@@ -51,11 +57,29 @@ def test_it_is_the_derivative_of_the_loss_by_a_gate(bench: Any, monkeypatch: Any
     assert whole(model, family).heads[0] == tuple(range(len(found.heads[0])))
 
 
+def test_a_layer_that_is_passed_over_is_as_good_as_gone(bench: Any) -> None:
+    """A layer that were only damped would be missed more than it is, and another one would go."""
+    model = bench.student().eval()
+    lessons, checkpoint = bench.lessons(), bench.checkpoint
+    sample = sampled(lessons, 0)
+    told = losses_without_layers(model, checkpoint, lessons, sample, temperature=2.0)
+    layers = layer_modules(model, checkpoint.family)
+    assert len(told) == len(layers)
+    for place in range(len(layers)):
+        shorter = copy.deepcopy(model)
+        remove_layer(shorter, checkpoint.family, place)
+        shorter.config.num_hidden_layers -= 1
+        loss = mean_loss(shorter, checkpoint, lessons, sample, temperature=2.0)
+        np.testing.assert_allclose(told[place], loss, rtol=1e-5)
+    assert len(set(np.round(told, 6))) == len(told)
+
+
 def test_the_student_stays_as_it_is(bench: Any) -> None:
     """Looking must not train."""
     model = bench.student().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    importance_of(model, bench.checkpoint, bench.lessons(), temperature=1.0, seed=0)
+    lessons = bench.lessons()
+    importance_of(model, bench.checkpoint, lessons, sampled(lessons, 0), temperature=1.0)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())

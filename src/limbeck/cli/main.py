@@ -144,6 +144,60 @@ def distill(
     print_report(report, Path(loaded.output))
 
 
+@app.command(no_args_is_help=True)
+def frontier(
+    recipe: RecipePath = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the fine-tuned model.")
+    ] = None,
+    train: Train = None,
+    validation: Validation = None,
+    test: Test = None,
+    unlabelled: Unlabelled = None,
+    student: StudentText = None,
+    points: Annotated[int | None, typer.Option(help="How many students.")] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Name the smallest that keeps this share of the teacher: 99%."),
+    ] = None,
+    task: Task = None,
+    text_column: TextColumn = None,
+    pair_column: PairColumn = None,
+    label_column: LabelColumn = None,
+    output: Annotated[str | None, typer.Option(help="Folder of the family.")] = None,
+    setting: Setting = None,
+) -> None:
+    """Make a family of students, each cut out of the one before, and measure them all.
+
+    `limbeck frontier --teacher ./my-model --train train.jsonl --test test.csv --points 6`
+    """
+    from limbeck.cli.summary import print_frontier
+    from limbeck.config.load import load_recipe, share_from_text, student_from_text
+    from limbeck.frontier import frontier as make
+    from limbeck.progress import shown
+
+    values = {
+        "teacher.path": teacher,
+        "data.train": train,
+        "data.validation": validation,
+        "data.test": test,
+        "data.unlabelled": unlabelled,
+        "data.text_column": text_column,
+        "data.pair_column": pair_column,
+        "data.label_column": label_column,
+        "frontier.points": points,
+        "frontier.retention": None if keep is None else share_from_text(keep, "--keep"),
+        "task": task,
+        "output": output,
+    }
+    if student is not None:
+        values.update({f"student.{k}": v for k, v in student_from_text(student).items()})
+    loaded = load_recipe(recipe, setting or (), values)
+    with shown():
+        found = make(loaded)
+    print_frontier(found, Path(loaded.output))
+
+
 def _print_plan(recipe: Any) -> None:
     import tempfile
 

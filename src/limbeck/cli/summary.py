@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limbeck.config.catalog import METHODS
+from limbeck.evaluation.frontier import Frontier
 from limbeck.evaluation.report import Comparison, Export, Performance, Report
 from limbeck.evaluation.words import alike, change
 
@@ -28,6 +29,26 @@ def print_report(report: Report, folder: Path) -> None:
     console.print(f"student  {folder / 'student'}", markup=False)
     console.print(f"exports  {folder / 'export'}", markup=False)
     console.print(f"answer   limbeck predict {folder} texts.txt", markup=False)
+
+
+def print_frontier(frontier: Frontier, folder: Path) -> None:
+    """A row a point, the verdict, and where everything lies."""
+    console = Console(highlight=False)
+    console.print()
+    table = _empty_table()
+    _add(table, "teacher", frontier.teacher)
+    if frontier.teacher_int8 is not None:
+        _add(table, "teacher int8", frontier.teacher_int8)
+    for point in frontier.points:
+        _add(table, f"point {point.number} {point.served_by}", point.served)
+    console.print(table)
+    console.print()
+    for sentence in [*frontier.verdict, *(f"Note: {warning}" for warning in frontier.warnings)]:
+        console.print(textwrap.fill(sentence, min(console.width, 100)), markup=False)
+        console.print()
+    console.print(f"report   {folder / 'frontier.html'}", markup=False)
+    console.print(f"students {folder / 'points'}", markup=False)
+    console.print(f"answer   limbeck predict {folder / 'points' / 'N'} texts.txt", markup=False)
 
 
 def print_exports(exports: Sequence[Export]) -> None:

@@ -163,6 +163,24 @@ def student_from_text(text: str) -> dict[str, Any]:
     return found
 
 
+def share_from_text(text: str, where: str) -> float:
+    """``"99%"`` or ``"0.99"`` as 0.99.
+
+    Raises:
+        RecipeError: For anything else, and outside 0 to 100 %.
+    """
+    bare = text.strip()
+    try:
+        share = float(bare.removesuffix("%")) / (100 if bare.endswith("%") else 1)
+    except ValueError:
+        share = float("nan")
+    if not 0 < share <= 1:
+        raise RecipeError(
+            f"{where} {text}", "this is no share of a score", "Write 99%, or 0.99."
+        ) from None
+    return share
+
+
 def checked(model: type[Model], tree: Mapping[str, Any], source: str) -> Model:
     """`tree` as a `model`, or a RecipeError that names the first wrong key."""
     try:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from limbeck.config.frontier import FrontierConfig
 from limbeck.config.methods import method_names, with_method
 from limbeck.config.schedule import Strict
 from limbeck.config.stages import (
@@ -308,6 +309,7 @@ class Recipe(Strict):
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig())
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig())
     export: ExportConfig = Field(default_factory=lambda: ExportConfig())
+    frontier: FrontierConfig = Field(default_factory=lambda: FrontierConfig())
     seed: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Of splits, batches and new weights."
     )

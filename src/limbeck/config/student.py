@@ -31,6 +31,16 @@ class PruningConfig(Strict):
     neurons: PositiveInt | None = Field(
         default=None, description="Feed-forward neurons that stay, likewise."
     )
+    embedding_rank: PositiveInt | None = Field(
+        default=None,
+        description="Word embeddings as a product of a table this wide and a map to the hidden "
+        "width, fitted to the texts' tokens; one whole table when not given.",
+    )
+    compensate: bool = Field(
+        default=True,
+        description="Refit, by least squares, what is left of a layer to what the layer gave, "
+        "where the distillation loss falls by it.",
+    )
     rounds: PositiveInt = Field(
         default=1, description="1 takes them out in one shot; more in steps, with training between."
     )
@@ -43,7 +53,8 @@ class PruningConfig(Strict):
     @property
     def wanted(self) -> bool:
         """Whether anything is to be taken out."""
-        return self.heads is not None or self.neurons is not None
+        wanted = (self.heads, self.neurons, self.embedding_rank)
+        return any(one is not None for one in wanted)
 
 
 class StudentConfig(Strict):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import yaml
 
 from limbeck.evaluation import plots
 from limbeck.evaluation.report import Export, Performance, Report, Span
+from limbeck.evaluation.templates import environment
 from limbeck.evaluation.words import amount, is_share, signed
 
 _DASH = "–"
@@ -21,7 +20,6 @@ _WORST_CLASSES = 15
 _MOST_TABLE_CLASSES = 40
 _SHOWN_DISAGREEMENTS = 8
 _TEXT_LENGTH = 600
-_NAME_LENGTH = 120
 _ARM_NOTES = {
     "control": "the same student, labels alone",
     "teacher_int8": "the teacher's own int8 export",
@@ -71,41 +69,36 @@ def render_page(report: Report, log: Sequence[Mapping[str, Any]]) -> str:
         report: What was measured.
         log: The lines of log.jsonl, those of all arms; may be empty.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # texts and class names are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["asides"] = _asides
-    environment.filters["value"] = _value
-    environment.filters["words"] = _words
-    environment.filters["cut"] = _cut
     models = _models(report)
     arms = [name for name, facts in report.training.items() if isinstance(facts, Mapping)]
-    page = environment.get_template("report.html.jinja").render(
-        report=report,
-        output=str(report.recipe.get("output", "student")),
-        subtitle=_subtitle(report),
-        columns=_COLUMNS,
-        rows=[(model, _cells(model, models)) for model in models],
-        cost_plots=_cost_plots(models, report.score_name),
-        loss_plot=plots.loss_curves(log, key="loss"),
-        validation_plot=plots.validation_curves(log, key="validation"),
-        training_arms=arms,
-        training_keys=[key for key in report.training[arms[0]] if key != "notes"] if arms else [],
-        training_notes=_notes(report.training, arms),
-        classes=_classes(report),
-        confusion=_confusion(report.student),
-        shown_disagreements=_SHOWN_DISAGREEMENTS,
-        text_length=_TEXT_LENGTH,
-        differences=[_difference(key, span, report) for key, span in report.differences.items()],
-        recipe=yaml.safe_dump(
-            report.model_dump(mode="json")["recipe"], sort_keys=False, allow_unicode=True
-        ),
+    page = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            output=str(report.recipe.get("output", "student")),
+            subtitle=_subtitle(report),
+            columns=_COLUMNS,
+            rows=[(model, _cells(model, models)) for model in models],
+            cost_plots=_cost_plots(models, report.score_name),
+            loss_plot=plots.loss_curves(log, key="loss"),
+            validation_plot=plots.validation_curves(log, key="validation"),
+            training_arms=arms,
+            training_keys=[key for key in report.training[arms[0]] if key != "notes"]
+            if arms
+            else [],
+            training_notes=_notes(report.training, arms),
+            classes=_classes(report),
+            confusion=_confusion(report.student),
+            shown_disagreements=_SHOWN_DISAGREEMENTS,
+            text_length=_TEXT_LENGTH,
+            differences=[
+                _difference(key, span, report) for key, span in report.differences.items()
+            ],
+            recipe=yaml.safe_dump(
+                report.model_dump(mode="json")["recipe"], sort_keys=False, allow_unicode=True
+            ),
+        )
     )
     return page.strip() + "\n"
 
@@ -380,42 +373,3 @@ def _interval(span: Span, *, percent: bool = False) -> str:
     if percent:
         return f"{100 * span.low:.1f}–{100 * span.high:.1f}"
     return f"{span.low:.3f}–{span.high:.3f}"
-
-
-def _asides(sentence: str) -> list[tuple[str, bool]]:
-    """The parts of a sentence, each with whether it stands in parentheses."""
-    sentence = re.sub(r"(?<=[ (])-(?=\d)", "−", sentence)
-    parts = re.split(r"(\([^()]*\))", sentence)
-    return [(part, part.startswith("(")) for part in parts if part]
-
-
-def _value(value: Any) -> str:
-    """A value of one of the report's free dictionaries, for people."""
-    match value:
-        case None | "" | [] | ():
-            return _DASH
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
-        case list() | tuple():
-            shown = [_cut(_value(one)) for one in value[:_WORST_CLASSES]]
-            more = len(value) - len(shown)
-            return ", ".join(shown) + (f" and {more:,} more" if more else "")
-        case Mapping():
-            return ", ".join(f"{_words(key)} {_value(one)}" for key, one in value.items())
-    return str(value)
-
-
-def _words(key: object) -> str:
-    words = str(key).replace("_", " ")
-    return re.sub(r"\b(gpu|gb|mb)\b", lambda found: found[0].upper(), words)
-
-
-def _cut(text: str, length: int = _NAME_LENGTH) -> str:
-    """A text, cut at a space where it is longer than `length` characters."""
-    if len(text) <= length:
-        return text
-    return text[:length].rsplit(" ", 1)[0].rstrip() + "…"

@@ -105,20 +105,9 @@ def train_arm(
     set_class_names(built.model.config, plan.material.names)
     # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
     built.model.config.problem_type = plan.task.problem_type
-    train_split, validation = plan.material.train, plan.material.validation
-    encoded = student_encoding(plan, "train", cache=cache)
-    lessons = Lessons(
-        encoded=encoded if answers is None else encoded.where_also(plan.encoded),
-        labels=train_split.labels,
-        answers=answers,
-        teacher=teacher_side(plan.teacher.config),
-        ids=train_split.texts.ids,
-        rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
-        task=plan.task,
-    )
-    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     companion, notes = None, built.notes
-    room = Classroom(plan, teacher, lessons, exam, machine, run, name)
+    room = classroom(name, plan, teacher, answers, machine, run, cache)
+    lessons = room.lessons
     if name != "control":
         train_stages(built.model, room)
     kept = prune_in_rounds(built.model, terms, room)
@@ -133,7 +122,7 @@ def train_arm(
         plan.student.checkpoint,
         terms,
         lessons,
-        exam,
+        room.exam,
         config=_control_training(plan) if name == "control" else plan.recipe.training,
         machine=machine,
         seed=plan.recipe.seed,
@@ -149,10 +138,36 @@ def train_arm(
     return Arm(built.model.cpu(), tokenizer, outcome, notes, family, kept)
 
 
+def classroom(
+    name: str,
+    plan: Plan,
+    teacher: Teacher,
+    answers: Answers | None,
+    machine: Machine,
+    run: RunFolder,
+    cache: Path,
+) -> Classroom:
+    """What every training of one arm shares; arguments as for `train_arm`."""
+    train_split, validation = plan.material.train, plan.material.validation
+    encoded = student_encoding(plan, "train", cache=cache)
+    lessons = Lessons(
+        encoded=encoded if answers is None else encoded.where_also(plan.encoded),
+        labels=train_split.labels,
+        answers=answers,
+        teacher=teacher_side(plan.teacher.config),
+        ids=train_split.texts.ids,
+        rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
+        task=plan.task,
+    )
+    exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
+    return Classroom(plan, teacher, lessons, exam, machine, run, name)
+
+
 def _pruning_note(kept: Kept) -> str:
     heads, neurons = (", ".join(str(len(layer)) for layer in part)
                       for part in (kept.heads, kept.neurons))  # fmt: skip
-    return f"pruned: {heads} heads and {neurons} neurons are left of its layers"
+    rank = "" if kept.rank is None else f", and word embeddings of rank {kept.rank}"
+    return f"pruned: {heads} heads and {neurons} neurons are left of its layers{rank}"
 
 
 def _control_training(plan: Plan) -> TrainingConfig:

@@ -35,7 +35,10 @@ def describe(plan: Plan) -> list[str]:
         left = {"heads": pruning.heads, "neurons": pruning.neurons}
         kept = " and ".join(f"{count} {what}" for what, count in left.items() if count is not None)
         how = "in one shot" if pruning.rounds == 1 else f"in {pruning.rounds} rounds"
-        lines.append(f"          {kept} a layer stay, {how}")
+        parts = [f"{kept} a layer stay"] if kept else []
+        if pruning.embedding_rank is not None:
+            parts.append(f"word embeddings of rank {pruning.embedding_rank}")
+        lines.append(f"          {', '.join(parts)}, {how}")
     if plan.trimmed is not None:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")

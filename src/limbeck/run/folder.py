@@ -26,6 +26,9 @@ class RunFolder:
         self.thin = self.path / "thin"
         self.control = self.path / "control"
         self.export = self.path / "export"
+        self.points = self.path / "points"
+        self.frontier_json = self.path / "frontier.json"
+        self.frontier_html = self.path / "frontier.html"
         self.gate = self.export / "gate.json"
         self.checkpoints = self.path / "checkpoints"
         self.report_json = self.path / "report.json"
@@ -74,14 +77,31 @@ class RunFolder:
                 return
             place.rmdir()
 
-    def write_recipe(self, recipe: BaseModel) -> None:
-        """Keep the resolved recipe."""
+    def write_recipe(self, recipe: BaseModel, command: str = "distill") -> None:
+        """Keep the resolved recipe of what a command makes."""
         header = (
             "The resolved recipe of this run. To run it again:\n"
-            f"limbeck distill {self.recipe} --output <another folder>"
+            f"limbeck {command} {self.recipe} --output <another folder>"
         )
         with whole_file(self.recipe) as part:
             part.write_text(dump_recipe(recipe, header), encoding="utf-8")
+
+    def refuse_family(self) -> None:
+        """Refuse a folder that a frontier lives in, for a run of one student."""
+        if self.points.exists():
+            raise self._another("a frontier", "limbeck frontier")
+
+    def refuse_single(self) -> None:
+        """Refuse a folder that a run of one student lives in, for a frontier."""
+        if self.student.exists() or self.report_json.exists():
+            raise self._another("a run of one student", "limbeck distill")
+
+    def _another(self, what: str, command: str) -> OutputError:
+        return OutputError(
+            str(self.path),
+            f"{what} lives in this folder",
+            f"Choose another folder with --output, or go on with it by `{command}`.",
+        )
 
     def hold_to(self, inputs: dict[str, str]) -> None:
         """Keep what this run is made from, or refuse if it is no longer the same.

@@ -35,7 +35,7 @@ from limbeck.run.online import (
     settled_precision,
 )
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
-from limbeck.student.pruned import parameters_gone, refuse_unprunable
+from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
@@ -307,8 +307,10 @@ def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
     wanted = recipe.student.pruning
     if not wanted.wanted:
         return counts
+    refuse_unprunable(wanted, config)  # again: a trimmed vocabulary leaves less to factor
     gone = parameters_gone(config, heads=wanted.heads, neurons=wanted.neurons)
-    return Counts(counts.parameters - gone, counts.encoder_parameters - gone)
+    words = embeddings_gone(config, wanted.embedding_rank)
+    return Counts(counts.parameters - gone - words, counts.encoder_parameters - gone)
 
 
 def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:

@@ -37,11 +37,30 @@ def leading_directions(table: Tensor, rows: Tensor, width: int) -> Directions:
         rows: Those of the texts' tokens, one a token [tokens, hidden]; may be empty.
         width: How many directions.
     """
-    import torch
-
     moments = _moments(table)
     if len(rows):
         moments = _moments(rows) + _UNSEEN * moments
+    return _leading(moments, width)
+
+
+def weighted_directions(table: Tensor, counts: np.ndarray, width: int) -> Directions:
+    """The same, with tokens counted as often as the texts hold them.
+
+    Args:
+        table: All tokens' embeddings [vocabulary, hidden].
+        counts: How often the texts hold each token [vocabulary], not all 0.
+        width: How many directions.
+    """
+    import torch
+
+    shares = torch.from_numpy(counts / counts.sum()).unsqueeze(1)
+    wide = table.double()
+    return _leading(wide.T @ (shares * wide) + _UNSEEN * _moments(table), width)
+
+
+def _leading(moments: Tensor, width: int) -> Directions:
+    import torch
+
     energy, vectors = torch.linalg.eigh(moments)
     kept = energy[-width:].sum() / energy.sum()
     return Directions(vectors[:, -width:].flip(1), float(kept))

@@ -178,7 +178,7 @@ def _cut(
         own = replace(old, hidden=wanted.hidden or shape or old.hidden)
     else:
         own = wanted_widths(wanted, old)
-        _set_layers(config, taken)
+        set_layers(config, taken)
     config.hidden_size, config.num_attention_heads = own.hidden, own.heads
     setattr(config, key, own.intermediate)
     config.vocab_size = vocabulary
@@ -218,7 +218,8 @@ def _spread(layers: int, teacher_layers: int) -> tuple[int, ...]:
     return tuple(1 + index * teacher_layers // layers for index in range(layers))
 
 
-def _set_layers(config: PreTrainedConfig, layers: Sequence[int]) -> None:
+def set_layers(config: PreTrainedConfig, layers: Sequence[int]) -> None:
+    """Let a config speak of these of its layers (from 1) alone."""
     old = layer_count(config)
     for key, value in config.to_dict().items():
         if isinstance(value, list) and len(value) == old and key.startswith("layer"):

@@ -1,4 +1,4 @@
-"""Which heads and neurons a student keeps, and its weights in the shape of a stock model."""
+"""Which heads, neurons and directions a student keeps, and its weights as a stock model's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 
 from limbeck.config.student import PruningConfig
 from limbeck.errors import StudentError
+from limbeck.student.factorize import weighted_directions
+from limbeck.teacher.attention import part_width
+from limbeck.teacher.factored import (
+    CODES,
+    DIRECTIONS,
+    embedding_table,
+    factor_embedding,
+    worth_factoring,
+)
 from limbeck.teacher.family import Family, head_count, layer_count, layer_modules
+from limbeck.teacher.parts import Part
 from limbeck.teacher.pooling import vectors_of
 from limbeck.teacher.thin import PATHS, Kept, head_units, matrices
 
@@ -19,6 +29,21 @@ if TYPE_CHECKING:
 
 _FEWEST_NEURONS = 8
 """Of a layer: without any the layer would be but a sum, and with few the fits get no hold."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be left. None keeps all.
+
+    Attributes:
+        heads: A layer, on average.
+        neurons: A layer, on average.
+        rank: Of the word embeddings.
+    """
+
+    heads: int | None = None
+    neurons: int | None = None
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,16 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
             f"limbeck cannot take heads and neurons out of a {config.model_type!r} model",
             f"Cut layers (student.layers), or take a teacher of the type {', '.join(PATHS)}.",
         )
+    tokens, width = int(config.vocab_size), embedding_width(config)
+    rank = wanted.embedding_rank
+    if rank is not None and not worth_factoring(tokens, width, rank):
+        raise StudentError(
+            "student.pruning.embedding_rank",
+            f"a product of rank {rank} has more numbers than the {tokens:,} x {width} table of "
+            "word embeddings",
+            f"Use {tokens * width // (tokens + width) or 1} at most; {max(1, width // 4)} is a "
+            "quarter of the table.",
+        )
     intermediate = int(getattr(config, "intermediate_size", getattr(config, "hidden_dim", 0)))
     for name, ours, there in (
         ("heads", wanted.heads, head_count(config)),
@@ -75,7 +110,7 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
             )
 
 
-def choose(importance: Importance, now: Kept, *, heads: int | None, neurons: int | None) -> Kept:
+def choose(importance: Importance, now: Kept, target: Target) -> Kept:
     """The most important structures, counted over all layers together; places in `now`.
 
     Layers may keep different numbers: each at least one head and a few neurons, the rest go to
@@ -84,14 +119,13 @@ def choose(importance: Importance, now: Kept, *, heads: int | None, neurons: int
     Args:
         importance: Of what there is now.
         now: What there is now.
-        heads: To keep a layer on average; None keeps all.
-        neurons: Likewise.
+        target: What is to be left.
 
     Raises:
         StudentError: If an importance is NaN, or all of them are zero: nothing would say what may
             go.
     """
-    layers = len(now.heads)
+    layers, heads, neurons = len(now.heads), target.heads, target.neurons
     all_heads, all_neurons = (tuple(map(lambda k: tuple(range(len(k))), part))
                               for part in (now.heads, now.neurons))  # fmt: skip
     return Kept(
@@ -99,6 +133,7 @@ def choose(importance: Importance, now: Kept, *, heads: int | None, neurons: int
         neurons=all_neurons
         if neurons is None
         else _best(importance.neurons, layers * neurons, min(_FEWEST_NEURONS, neurons), "neurons"),
+        rank=now.rank if target.rank is None else target.rank,
     )
 
 
@@ -133,7 +168,37 @@ def within(kept: Kept, now: Kept) -> Kept:
         return tuple(tuple(there[place] for place in here)
                      for here, there in zip(places, names, strict=True))  # fmt: skip
 
-    return Kept(looked_up(kept.heads, now.heads), looked_up(kept.neurons, now.neurons))
+    heads, neurons = looked_up(kept.heads, now.heads), looked_up(kept.neurons, now.neurons)
+    return Kept(heads, neurons, kept.rank)
+
+
+def factor(model: PreTrainedModel, counts: np.ndarray, rank: int) -> float:
+    """Write the word embeddings as a product of `rank`, in place; the energy that is kept.
+
+    The directions are those that most of the texts' tokens lie in: a token counts as often as the
+    texts hold it, and a little for being in the vocabulary.
+
+    Args:
+        model: With word embeddings, factored already or not.
+        counts: How often the texts hold each token [vocabulary].
+        rank: How many directions.
+    """
+    table = embedding_table(model)
+    directions = weighted_directions(table, counts, rank)
+    basis = directions.basis.to(table.dtype)
+    factor_embedding(model, table @ basis, basis)
+    return directions.kept
+
+
+def embeddings_gone(config: PreTrainedConfig, rank: int | None) -> int:
+    """Parameters that word embeddings lose by being a product of this rank."""
+    tokens, width = int(config.vocab_size), embedding_width(config)
+    return 0 if rank is None else tokens * width - rank * (tokens + width)
+
+
+def embedding_width(config: PreTrainedConfig) -> int:
+    """Width of the word embeddings; ELECTRA's is another than that of its layers."""
+    return part_width(config, Part("hidden", 0))
 
 
 def parameters_gone(config: PreTrainedConfig, *, heads: int | None, neurons: int | None) -> int:
@@ -188,4 +253,8 @@ def stock_weights(
                 elif columns is not None:
                     room[:, torch.from_numpy(columns)] = filled[key]
                 filled[key] = room
+    if kept.rank is not None:
+        words = names[id(model.get_input_embeddings())]
+        del filled[f"{words}.{CODES}"], filled[f"{words}.{DIRECTIONS}"]
+        filled[f"{words}.weight"] = embedding_table(model).cpu()
     return filled

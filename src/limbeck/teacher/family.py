@@ -190,6 +190,12 @@ def layer_modules(model: PreTrainedModel, family: Family) -> list[nn.Module]:
     return list(attrgetter(family.layers)(model.base_model))
 
 
+def remove_layer(model: PreTrainedModel, family: Family, place: int) -> None:
+    """Take the encoder layer at `place` (from 0) out of a model, in place; its config stays."""
+    modules: nn.ModuleList = attrgetter(family.layers)(model.base_model)
+    del modules[place]
+
+
 def embedding_module(model: PreTrainedModel, family: Family) -> nn.Module:
     """The module whose output is the embedding output, layer 0."""
     return attrgetter(family.embeddings)(model.base_model)

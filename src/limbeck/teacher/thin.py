@@ -1,4 +1,4 @@
-"""Layers with fewer attention heads and feed-forward neurons than their config says.
+"""Models with fewer heads and neurons than their config says, and factored word embeddings.
 
 transformers 5 has no config for them: a head keeps its size while there are fewer, and each layer
 may have a number of its own. A thin model is one of transformers' own whose matrices were made
@@ -17,6 +17,7 @@ import numpy as np
 
 from limbeck.errors import TeacherError
 from limbeck.files import read_json, write_json
+from limbeck.teacher.factored import blank_factors
 from limbeck.teacher.family import layer_count, layer_modules
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ class Kept:
     Attributes:
         heads: Of each layer, rising; at least one.
         neurons: Of each layer, rising; at least one.
+        rank: Of the word embeddings, or None where they are one table.
     """
 
     heads: tuple[tuple[int, ...], ...]
     neurons: tuple[tuple[int, ...], ...]
+    rank: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write it beside a thin model's weights."""
@@ -60,13 +63,15 @@ class Kept:
                 tuple(tuple(int(place) for place in layer) for layer in content[key])
                 for key in ("heads", "neurons")
             )
+            rank = content.get("rank")
+            rank = None if rank is None else int(rank)
         except (ValueError, KeyError, TypeError) as error:
             raise TeacherError(
                 str(path),
                 f"it cannot be read ({type(error).__name__}: {error})",
                 "Write the thin model again: give its `limbeck distill` command another folder.",
             ) from None
-        return Kept(heads, neurons)
+        return Kept(heads, neurons, rank)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def matrices(layer: nn.Module, config: PreTrainedConfig) -> Matrices:
 
 
 def make_thin(model: PreTrainedModel, family: Family, kept: Kept) -> None:
-    """Take all but what is kept out of `model`, in place.
+    """Take all heads and neurons but those that are kept out of `model`, in place.
 
     The answers are those of the whole model with the other heads' and neurons' outputs at zero.
 
@@ -184,6 +189,8 @@ def thin_model(
         config, attn_implementation=attention if family.sdpa else "eager", dtype=torch.float32
     )
     make_thin(model, family, kept)
+    if kept.rank is not None:
+        blank_factors(model, kept.rank)
     try:
         left = model.load_state_dict(load_file(Path(path) / "model.safetensors"), strict=False)
     except (RuntimeError, OSError) as error:

@@ -1,9 +1,10 @@
-"""How much of the loss hangs on each head and neuron, to first order."""
+"""How much of the loss hangs on each head, neuron and layer of a student."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,9 +30,9 @@ def importance_of(
     model: PreTrainedModel,
     checkpoint: Checkpoint,
     lessons: Lessons,
+    sample: Sequence[np.ndarray],
     *,
     temperature: float,
-    seed: int,
 ) -> Importance:
     """Mean over batches of |d loss / d gate| for a gate of 1 on each head's and neuron's output.
 
@@ -43,8 +44,8 @@ def importance_of(
         model: The student, thin or not; its weights stay as they are.
         checkpoint: Tokenizer facts of the model and its family.
         lessons: Rows, labels and the teacher's answers.
+        sample: From `sampled`.
         temperature: Of the soft loss.
-        seed: Of the rows that are looked at.
 
     Reference:
         Molchanov et al. Importance Estimation for Neural Network Pruning, 2019, equation 8, and
@@ -62,19 +63,68 @@ def importance_of(
     ]
     was_training = model.training
     model.eval()
-    batches = _batches(lessons, seed)
-    for rows in batches:
+    for rows in sample:
         with torch.enable_grad():
             loss = _loss(model, checkpoint, lessons, rows, temperature)
             gradients = torch.autograd.grad(loss, weights)
         for total, width, weight, gradient in zip(sums, widths, weights, gradients, strict=True):
             by_column = (weight.detach() * gradient).sum(dim=0).double().cpu().numpy()
-            total += np.abs(by_column.reshape(-1, width).sum(axis=1)) / len(batches)
+            total += np.abs(by_column.reshape(-1, width).sum(axis=1)) / len(sample)
     model.train(was_training)
     return Importance(tuple(sums[: len(found)]), tuple(sums[len(found) :]))
 
 
-def _batches(lessons: Lessons, seed: int) -> Sequence[np.ndarray]:
+def mean_loss(
+    model: PreTrainedModel,
+    checkpoint: Checkpoint,
+    lessons: Lessons,
+    sample: Sequence[np.ndarray],
+    *,
+    temperature: float,
+) -> float:
+    """The loss that importances are derivatives of, without dropout; a mean over batches."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        losses = [_loss(model, checkpoint, lessons, rows, temperature).item() for rows in sample]
+    model.train(was_training)
+    return float(np.mean(losses))
+
+
+def losses_without_layers(
+    model: PreTrainedModel,
+    checkpoint: Checkpoint,
+    lessons: Lessons,
+    sample: Sequence[np.ndarray],
+    *,
+    temperature: float,
+) -> list[float]:
+    """`mean_loss` with each layer left out in turn: the least says which one is missed least."""
+    losses = []
+    for layer in layer_modules(model, checkpoint.family):
+        with _passed_over(layer):
+            losses.append(mean_loss(model, checkpoint, lessons, sample, temperature=temperature))
+    return losses
+
+
+@contextmanager
+def _passed_over(layer: Any) -> Iterator[None]:
+    """Inside, the layer gives what it was given."""
+
+    def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden_states
+
+    layer.forward = forward
+    try:
+        yield
+    finally:
+        del layer.forward
+
+
+def sampled(lessons: Lessons, seed: int) -> Sequence[np.ndarray]:
+    """Batches of rows to look at: a seeded part of those that are learned from."""
     rows = lessons.rows if lessons.rows is not None else np.arange(len(lessons.encoded))
     if lessons.answers is None:
         rows = rows[labelled(lessons.labels[rows])]
