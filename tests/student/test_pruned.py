@@ -14,6 +14,7 @@ from limbeck.errors import StudentError, TeacherError
 from limbeck.student.pruned import (
     Importance,
     Target,
+    by_chance,
     choose,
     embedding_width,
     embeddings_gone,
@@ -79,7 +80,7 @@ def test_a_stock_model_with_zeros_answers_as_the_thin_one(
     torch.testing.assert_close(_answers(stock), thin, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "mpnet", "modernbert"])
 def test_taking_out_is_the_same_as_zeros_in_what_writes(
     tiny: dict[str, dict[str, Any]], model_type: str
 ) -> None:
@@ -157,9 +158,12 @@ def test_refuses_a_product_that_is_larger_than_the_table(tiny: dict[str, dict[st
         refuse_unprunable(PruningConfig(embedding_rank=1000), _model(tiny, "bert").config)
 
 
-def test_parameters_are_counted_before_anything_is_built(tiny: dict[str, dict[str, Any]]) -> None:
+@pytest.mark.parametrize("model_type", list(PATHS))
+def test_parameters_are_counted_before_anything_is_built(
+    tiny: dict[str, dict[str, Any]], model_type: str
+) -> None:
     """A plan that promises another size than the student has is no plan."""
-    model = _model(tiny, "bert")
+    model = _model(tiny, model_type)
     family = family_of(model.config, "here")
     count = sum(p.numel() for p in model.parameters())
     there = whole(model, family)
@@ -235,3 +239,13 @@ def test_refuses_what_is_not_there(tiny: dict[str, dict[str, Any]]) -> None:
         refuse_unprunable(PruningConfig(heads=99), config)
     with pytest.raises(StudentError, match="cannot take heads"):
         refuse_unprunable(PruningConfig(heads=1), _model(tiny, "gpt2").config)
+
+
+def test_chance_prefers_no_head_and_no_neuron() -> None:
+    """A control that kept the first ones would compare with something else than chance."""
+    now = Kept((tuple(range(6)),) * 2, (tuple(range(40)),) * 2)
+    kept = [choose(by_chance(now, seed), now, Target(heads=2, neurons=9)) for seed in range(60)]
+    for layer in range(2):
+        counts = np.bincount(np.concatenate([one.heads[layer] for one in kept]), minlength=6)
+        assert counts.min() > 0.4 * counts.mean()
+    assert by_chance(now, 3).heads[0].tolist() == by_chance(now, 3).heads[0].tolist()

@@ -41,6 +41,11 @@ class PruningConfig(Strict):
         description="Refit, by least squares, what is left of a layer to what the layer gave, "
         "where the distillation loss falls by it.",
     )
+    by: Literal["loss", "chance"] = Field(
+        default="loss",
+        description="What says which heads and neurons go: what the loss hangs on least, or the "
+        "seed alone, to see what that choice buys.",
+    )
     rounds: PositiveInt = Field(
         default=1, description="1 takes them out in one shot; more in steps, with training between."
     )

@@ -26,7 +26,7 @@ from limbeck.run.stages import Classroom
 from limbeck.student.descent import Shape, Whole, shapes
 from limbeck.student.plan import set_layers
 from limbeck.student.pruned import embedding_width, refuse_unprunable, whole
-from limbeck.teacher.family import head_count, layer_count, remove_layer
+from limbeck.teacher.family import head_count, layer_count, layer_modules, remove_layer
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.teacher.thin import Kept
 from limbeck.training.choice import Machine
@@ -227,6 +227,9 @@ def _without_layers(
         losses = losses_without_layers(
             model, checkpoint, room.lessons, sample, temperature=temperature
         )
+        layers_there = layer_modules(model, checkpoint.family)
+        if there > 1 and set(layers_there[0].state_dict()) != set(layers_there[1].state_dict()):
+            losses[0] = float("inf")  # a first layer that others cannot stand in for
         gone = int(np.argmin(losses))
         say(f"  layer {gone + 1} of {there} goes: without it the loss is {losses[gone]:.4f}")
         remove_layer(model, checkpoint.family, gone)

@@ -12,7 +12,7 @@ from limbeck.config.terms import LogitsTerm, Term
 from limbeck.files import whole_folder
 from limbeck.progress import say
 from limbeck.run.stages import Classroom
-from limbeck.student.pruned import Target, choose, factor, whole, within
+from limbeck.student.pruned import Target, by_chance, choose, factor, whole, within
 from limbeck.teacher.factored import embedding_table, worth_factoring
 from limbeck.teacher.thin import Kept, make_thin
 from limbeck.training.compensation import put_in, refits
@@ -79,7 +79,10 @@ def prune(
     sample, temperature = sampled(lessons, room.plan.recipe.seed), temperature_of(terms)
     chosen = Kept.read(place)
     if chosen is None:
-        importance = importance_of(model, checkpoint, lessons, sample, temperature=temperature)
+        if room.plan.recipe.student.pruning.by == "chance":
+            importance = by_chance(now, room.plan.recipe.seed)
+        else:
+            importance = importance_of(model, checkpoint, lessons, sample, temperature=temperature)
         chosen = choose(importance, now, target)
         with whole_folder(place) as part:
             chosen.save(part)

@@ -18,10 +18,11 @@ from limbeck.teacher.factored import (
     factor_embedding,
     worth_factoring,
 )
-from limbeck.teacher.family import Family, head_count, layer_count, layer_modules
+from limbeck.teacher.family import Family, family_of, head_count, layer_count, layer_modules
+from limbeck.teacher.head import model_class
 from limbeck.teacher.parts import Part
 from limbeck.teacher.pooling import vectors_of
-from limbeck.teacher.thin import PATHS, Kept, head_units, matrices
+from limbeck.teacher.thin import PATHS, Kept, matrices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
             f"Use {tokens * width // (tokens + width) or 1} at most; {max(1, width // 4)} is a "
             "quarter of the table.",
         )
-    intermediate = int(getattr(config, "intermediate_size", getattr(config, "hidden_dim", 0)))
+    intermediate = int(getattr(config, family_of(config, "the student").intermediate_key))
     for name, ours, there in (
         ("heads", wanted.heads, head_count(config)),
         ("neurons", wanted.neurons, intermediate),
@@ -108,6 +109,16 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
                 f"{ours} a layer are to stay, but a layer has {there}",
                 f"Use {there} at most, or leave it out to keep them all.",
             )
+
+
+def by_chance(now: Kept, seed: int) -> Importance:
+    """Importances that say nothing: every head and every neuron is as likely to go."""
+    generator = np.random.default_rng(seed)
+    heads, neurons = (
+        tuple(generator.uniform(0.5, 1.0, len(layer)) for layer in part)
+        for part in (now.heads, now.neurons)
+    )
+    return Importance(heads, neurons)
 
 
 def choose(importance: Importance, now: Kept, target: Target) -> Kept:
@@ -203,13 +214,18 @@ def embedding_width(config: PreTrainedConfig) -> int:
 
 def parameters_gone(config: PreTrainedConfig, *, heads: int | None, neurons: int | None) -> int:
     """Parameters that all layers lose when so many heads and neurons a layer stay."""
-    width = int(config.hidden_size)
-    size = width // head_count(config)
-    intermediate = int(getattr(config, "intermediate_size", getattr(config, "hidden_dim", 0)))
+    import torch
+
+    with torch.device("meta"):
+        model = model_class("classifier").from_config(config)
+    layer = matrices(layer_modules(model, family_of(config, "the student"))[0], config)
     gone_heads = 0 if heads is None else head_count(config) - heads
-    gone_neurons = 0 if neurons is None else intermediate - neurons
-    a_layer = gone_heads * size * (4 * width + 3) + gone_neurons * (2 * width + 1)
-    return layer_count(config) * a_layer
+    gone_neurons = 0 if neurons is None else layer.down.in_features - neurons
+    a_head = layer.head_size * layer.writes.out_features
+    a_head += sum(p.numel() for one in layer.reads for p in one.parameters()) // head_count(config)
+    a_neuron = layer.down.out_features
+    a_neuron += sum(p.numel() for p in layer.up.parameters()) // layer.down.in_features
+    return layer_count(config) * (gone_heads * a_head + gone_neurons * a_neuron)
 
 
 def stock_weights(
@@ -228,33 +244,25 @@ def stock_weights(
     """
     import torch
 
-    names = {id(module): name for name, module in model.named_modules()}
+    names = {id(module): name for name, module in stock.named_modules()}
     filled = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    shapes = {name: value.shape for name, value in stock.state_dict().items()}
     for layer, heads, neurons in zip(
-        layer_modules(model, family), kept.heads, kept.neurons, strict=True
+        layer_modules(stock, family), kept.heads, kept.neurons, strict=True
     ):
-        found = matrices(layer, model.config)
-        units = head_units(heads, found.head_size)
-        for module, rows, columns in (
-            *((reads, units, None) for reads in found.reads),
-            (found.writes, None, units),
-            (found.up, np.array(neurons), None),
-            (found.down, None, np.array(neurons)),
-        ):
-            name = names[id(module)]
-            for kind in ("weight", "bias"):
-                key = f"{name}.{kind}"
-                if key not in filled or (kind == "bias" and rows is None):
-                    continue
-                room = torch.zeros(shapes[key], dtype=filled[key].dtype)
-                if rows is not None:
-                    room[torch.from_numpy(rows)] = filled[key]
-                elif columns is not None:
-                    room[:, torch.from_numpy(columns)] = filled[key]
+        whole_layer = matrices(layer, stock.config)
+        for module, rows in whole_layer.rows(heads, neurons):
+            for kind, there in module.named_parameters():
+                key = f"{names[id(module)]}.{kind}"
+                room = torch.zeros(there.shape, dtype=filled[key].dtype)
+                room[torch.from_numpy(rows)] = filled[key]
                 filled[key] = room
+        for module, columns in whole_layer.columns(heads, neurons):
+            key = f"{names[id(module)]}.weight"
+            room = torch.zeros(module.weight.shape, dtype=filled[key].dtype)
+            room[:, torch.from_numpy(columns)] = filled[key]
+            filled[key] = room
     if kept.rank is not None:
-        words = names[id(model.get_input_embeddings())]
+        words = names[id(stock.get_input_embeddings())]
         del filled[f"{words}.{CODES}"], filled[f"{words}.{DIRECTIONS}"]
         filled[f"{words}.weight"] = embedding_table(model).cpu()
     return filled

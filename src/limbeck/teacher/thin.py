@@ -79,23 +79,49 @@ class Matrices:
     """The modules of a layer that heads and neurons are rows and columns of.
 
     Attributes:
-        reads: Queries, keys and values: heads are blocks of their rows.
+        reads: Queries, keys and values, or one matrix of all three, one below the other: heads
+            are blocks of the rows of each.
         writes: What joins the heads: they are blocks of its columns.
-        up: Neurons are its rows.
+        up: Neurons are its rows; of a gated layer twice, inputs first and then gates.
         down: Neurons are its columns.
         head_size: Rows of a head.
+        thirds: Queries, keys and values in one matrix of `reads`.
+        gated: Whether `up` has rows for gates too.
     """
 
-    reads: tuple[nn.Linear, nn.Linear, nn.Linear]
+    reads: tuple[nn.Linear, ...]
     writes: nn.Linear
     up: nn.Linear
     down: nn.Linear
     head_size: int
+    thirds: bool = False
+    gated: bool = False
+
+    def rows(
+        self, heads: Sequence[int], neurons: Sequence[int]
+    ) -> list[tuple[nn.Linear, np.ndarray]]:
+        """The matrices that lose rows, each with those that stay."""
+        units, hidden = head_units(heads, self.head_size), np.array(neurons)
+        all_units, all_hidden = self.writes.in_features, self.down.in_features
+        if self.thirds:
+            units = np.concatenate([units + part * all_units for part in range(3)])
+        if self.gated:
+            hidden = np.concatenate([hidden, hidden + all_hidden])
+        return [*((module, units) for module in self.reads), (self.up, hidden)]
+
+    def columns(
+        self, heads: Sequence[int], neurons: Sequence[int]
+    ) -> list[tuple[nn.Linear, np.ndarray]]:
+        """The matrices that lose columns, each with those that stay."""
+        return [
+            (self.writes, head_units(heads, self.head_size)),
+            (self.down, np.array(neurons)),
+        ]
 
 
 _BERT_LIKE = ("attention.self.query", "attention.self.key", "attention.self.value",
               "attention.output.dense", "intermediate.dense", "output.dense")  # fmt: skip
-PATHS: dict[str, tuple[str, str, str, str, str, str]] = {
+PATHS: dict[str, tuple[str, ...]] = {
     "bert": _BERT_LIKE,
     "roberta": _BERT_LIKE,
     "xlm-roberta": _BERT_LIKE,
@@ -103,15 +129,20 @@ PATHS: dict[str, tuple[str, str, str, str, str, str]] = {
     "electra": _BERT_LIKE,
     "distilbert": ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin",
                    "ffn.lin1", "ffn.lin2"),
+    "mpnet": ("attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o",
+              "intermediate.dense", "output.dense"),
+    "modernbert": ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"),
 }  # fmt: skip
-"""Model types whose heads and neurons can be taken out, with the modules that they are parts of."""
+"""Model types whose heads and neurons can be taken out, with the modules that they are parts of:
+queries, keys and values (or all three), what joins the heads, up, down."""
 
 
 def matrices(layer: nn.Module, config: PreTrainedConfig) -> Matrices:
     """The matrices of a layer of a model type in `PATHS`."""
     found: Any = [attrgetter(path)(layer) for path in PATHS[config.model_type]]
     size = int(config.hidden_size) // int(config.num_attention_heads)
-    return Matrices(tuple(found[:3]), *found[3:], head_size=size)
+    fused = len(found) == 4
+    return Matrices(tuple(found[:-3]), *found[-3:], head_size=size, thirds=fused, gated=fused)
 
 
 def make_thin(model: PreTrainedModel, family: Family, kept: Kept) -> None:
@@ -128,12 +159,13 @@ def make_thin(model: PreTrainedModel, family: Family, kept: Kept) -> None:
         layer_modules(model, family), kept.heads, kept.neurons, strict=True
     ):
         found = matrices(layer, model.config)
-        units = head_units(heads, found.head_size)
-        for module in found.reads:
-            _keep_rows(module, units)
-        _keep_columns(found.writes, units)
-        _keep_rows(found.up, np.array(neurons))
-        _keep_columns(found.down, np.array(neurons))
+        rows, columns = found.rows(heads, neurons), found.columns(heads, neurons)
+        for module, stay in rows:
+            _keep_rows(module, stay)
+        for module, stay in columns:
+            _keep_columns(module, stay)
+        if model.config.model_type == "mpnet":
+            _keep_position_bias(attrgetter("attention.attn")(layer), heads)
 
 
 def save_thin(model: PreTrainedModel, kept: Kept, folder: Path) -> None:
@@ -220,6 +252,23 @@ def _own(model: PreTrainedModel) -> dict[str, Any]:
 def head_units(heads: Sequence[int], size: int) -> np.ndarray:
     """The rows of some heads, of `size` each."""
     return (np.array(heads)[:, None] * size + np.arange(size)).reshape(-1)
+
+
+def _keep_position_bias(attention: Any, heads: Sequence[int]) -> None:
+    """Let MPNet's attention see its own heads' part of the bias that all layers share."""
+    import torch
+
+    before = getattr(attention, "kept_heads", None)
+    now = torch.tensor(heads) if before is None else before[torch.tensor(heads)]
+    attention.all_head_size = len(heads) * attention.attention_head_size
+    attention.register_buffer("kept_heads", now, persistent=False)
+    if before is None:
+        attention.register_forward_pre_hook(_with_own_bias, with_kwargs=True)
+
+
+def _with_own_bias(attention: Any, inputs: Any, settings: Any) -> Any:
+    hidden, mask, bias = inputs
+    return (hidden, mask, None if bias is None else bias[:, attention.kept_heads]), settings
 
 
 def _keep_rows(module: nn.Linear, rows: np.ndarray) -> None:

@@ -29,14 +29,14 @@ class Refit:
 
     Attributes:
         weight: [outputs, kept inputs].
-        bias: [outputs].
+        bias: [outputs], or None where the matrix has none.
     """
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
 
-def least_squares(weight: Tensor, bias: Tensor, moments: Tensor, kept: np.ndarray) -> Refit:
+def least_squares(weight: Tensor, bias: Tensor | None, moments: Tensor, kept: np.ndarray) -> Refit:
     """The matrix of the kept inputs whose outputs are nearest to the whole matrix's.
 
     min over (W', b') of E|W x + b − W' x_K − b'|² + ridge |W'|², with b' not held back: inputs that
@@ -44,7 +44,7 @@ def least_squares(weight: Tensor, bias: Tensor, moments: Tensor, kept: np.ndarra
 
     Args:
         weight: [outputs, inputs].
-        bias: [outputs].
+        bias: [outputs], or None: then nothing but the kept inputs can stand in for the others.
         moments: Of inputs with a 1 behind them, a sum over any number [inputs + 1, inputs + 1].
         kept: Inputs that stay, rising.
 
@@ -54,17 +54,21 @@ def least_squares(weight: Tensor, bias: Tensor, moments: Tensor, kept: np.ndarra
     """
     import torch
 
-    moments = moments.double() / moments[-1, -1]
-    stay = torch.from_numpy(np.append(kept, len(moments) - 1))
+    moments, count = moments.double() / moments[-1, -1], len(kept)
+    whole = weight.double()
+    if bias is None:
+        moments, stay = moments[:-1, :-1], torch.from_numpy(kept)
+    else:
+        stay = torch.from_numpy(np.append(kept, len(moments) - 1))
+        whole = torch.cat([whole, bias.double().unsqueeze(1)], dim=1)
     inner = moments[stay][:, stay].clone()
-    ridge = _RIDGE * inner.diagonal()[:-1].mean()
-    inner.diagonal()[:-1] += ridge
-    whole = torch.cat([weight, bias.unsqueeze(1)], dim=1).double()
+    ridge = _RIDGE * inner.diagonal()[:count].mean()
+    inner.diagonal()[:count] += ridge
     # Held back towards the old weights, not towards 0: nothing moves where nothing goes.
     pulled = whole @ moments[:, stay]
-    pulled[:, :-1] += ridge * weight[:, torch.from_numpy(kept)].double()
+    pulled[:, :count] += ridge * whole[:, torch.from_numpy(kept)]
     new = torch.linalg.solve(inner, pulled.T).T.to(weight.dtype)
-    return Refit(new[:, :-1].contiguous(), new[:, -1].contiguous())
+    return Refit(new[:, :count].contiguous(), None if bias is None else new[:, -1].contiguous())
 
 
 def refits(
@@ -113,11 +117,13 @@ def put_in(
         for module, refit in zip((one.writes, one.down), pair, strict=True):
             with torch.no_grad():
                 module.weight.copy_(refit.weight)
-                module.bias.copy_(refit.bias)
+                if refit.bias is not None:
+                    module.bias.copy_(refit.bias)
 
 
 def _refit(module: nn.Linear, moments: Tensor, kept: np.ndarray) -> Refit:
-    weight, bias = module.weight.detach(), module.bias.detach()
+    weight = module.weight.detach()
+    bias = None if module.bias is None else module.bias.detach()
     return least_squares(weight, bias, moments.to(weight.device), kept)
 
 
