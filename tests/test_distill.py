@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from limbeck.distill import distill
 from limbeck.errors import OutputError
 from limbeck.files import read_json
+from limbeck.runtime.bulk import answer_all
+from limbeck.runtime.transformers_model import from_folder
+from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.training.log import read_log
 
 Make = Callable[..., Any]
@@ -258,6 +262,31 @@ def test_datasets_objects_serve_as_files(
     distill(recipe(output=str(tmp_path / "files"), evaluation__control=False))
     assert _same(_weights(tmp_path / "run"), _weights(tmp_path / "files"))
     assert report.data["test_rows"] == 160
+
+
+def test_texts_of_no_class_are_told_by_a_low_probability(
+    recipe: Make, tmp_path: Path, files: dict[str, Path]
+) -> None:
+    """Who serves a classifier must know whether its doubt means anything."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("\n".join(["rain by the sea", "one man", "his dog", "the the"] * 5) + "\n")
+    report = distill(recipe(data__outside=str(outside)))
+    served = from_folder(str(tmp_path / "run" / "student"), max_tokens=32)
+    texts = [json.loads(line)["text"] for line in files["test"].read_text().splitlines()]
+    surest = [
+        SINGLE_LABEL.answers(answer_all(served, asked)).max(axis=1)
+        for asked in (texts, outside.read_text().splitlines())
+    ]
+    doubts = -np.concatenate(surest)
+    expected = roc_auc_score(np.arange(len(doubts)) >= len(texts), doubts)
+    assert report.student.metrics["AUROC_of_no_class"] == pytest.approx(expected, abs=0.01)
+    assert 0.5 < report.teacher.metrics["AUROC_of_no_class"] <= 1.0
+    assert "AUROC_of_no_class" in report.arms["control"].metrics
+    assert report.data["rows_of_no_class"] == 20
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "with an AUROC of" in page
+    same = distill(recipe(data__outside=str(files["test"]), output=str(tmp_path / "same")))
+    assert same.student.metrics["AUROC_of_no_class"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_without_any_label_the_teacher_alone_teaches(

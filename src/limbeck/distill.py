@@ -150,6 +150,7 @@ def _evaluate(
         config=recipe.evaluation,
         max_tokens=plan.max_tokens,
         seed=recipe.seed,
+        outside=plan.material.outside,
     )
     parameters = plan.student_counts.parameters
     exports = judge(variants, measured, plan.task, parameters=parameters, config=recipe.export)

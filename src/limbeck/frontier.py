@@ -226,6 +226,7 @@ def _measured(
         config=recipe.evaluation,
         max_tokens=plan.max_tokens,
         seed=recipe.seed,
+        outside=plan.material.outside,
     )
     shown = {
         one.name: performance(one, measured, test.labels, plan.material.names, plan.task)

@@ -85,6 +85,11 @@ class DataConfig(Strict):
         default=None,
         description="Rows that are only reported; without it validation is, with a warning.",
     )
+    outside: str | None = Field(
+        default=None,
+        description="single_label: texts that belong to no class; how well a low probability "
+        "tells them from the test rows is reported (AUROC).",
+    )
     text_column: str | None = Field(
         default=None, description="Found (text, sentence, …) when not given."
     )

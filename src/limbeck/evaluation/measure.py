@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from limbeck.config.recipe import EvaluationConfig
 from limbeck.data.per_word import Outputs, Targets
@@ -12,6 +14,7 @@ from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.evaluation.memory import peak_memory_mb
 from limbeck.evaluation.report import Performance, Span
 from limbeck.evaluation.speed import Served, Speed, measure_speed
+from limbeck.metrics.detection import auroc
 from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import answer_all
@@ -50,12 +53,22 @@ class Contender:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured, by contender name."""
+    """What was measured, by contender name.
+
+    Attributes:
+        logits: On the test rows.
+        speed: Of single texts, and in bulk.
+        memory_mb: Peaks, where they were measured.
+        resamples: Of the scores.
+        outside_auroc: Chance that a text of no class has a lower highest probability than a test
+            row; empty without such texts.
+    """
 
     logits: dict[str, Outputs]
     speed: dict[str, Speed]
     memory_mb: dict[str, float | None]
     resamples: Resamples
+    outside_auroc: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -67,6 +80,7 @@ def measure(
     config: EvaluationConfig,
     max_tokens: int,
     seed: int,
+    outside: Texts | None = None,
 ) -> Measurements:
     """Logits, speed and memory of every contender on the test rows.
 
@@ -78,6 +92,7 @@ def measure(
         config: Resamples, rounds and texts.
         max_tokens: Where texts are cut.
         seed: Of resampling and of the texts that are timed.
+        outside: Texts that belong to no class.
     """
     texts = list(test.items())
     logits: dict[str, Outputs] = {}
@@ -103,7 +118,26 @@ def measure(
         seed=seed,
         statistic=task.statistic,
     )
-    return Measurements(logits, speed, memory, resamples)
+    return Measurements(
+        logits, speed, memory, resamples, _outside(contenders, logits, outside, task)
+    )
+
+
+def _outside(
+    contenders: Sequence[Contender], logits: dict[str, Outputs], outside: Texts | None, task: Task
+) -> dict[str, float]:
+    if outside is None:
+        return {}
+    texts = list(outside.items())
+    found = {}
+    with step("answering texts of no class", len(contenders)) as bar:
+        for one in contenders:
+            inside = task.answers(logits[one.name]).max(axis=1)
+            others = task.answers(answer_all(one.in_bulk, texts)).max(axis=1)
+            doubts = -np.concatenate([inside, others])
+            found[one.name] = auroc(doubts, np.arange(len(doubts)) >= len(inside))
+            bar.advance(1)
+    return found
 
 
 def _memory(
@@ -146,7 +180,12 @@ def performance(
         parameters=contender.parameters,
         encoder_parameters=contender.encoder_parameters,
         runtime=contender.runtime,
-        metrics=found.metrics,
+        metrics=found.metrics
+        | (
+            {"AUROC_of_no_class": measured.outside_auroc[contender.name]}
+            if measured.outside_auroc
+            else {}
+        ),
         agreement=agreement(task, logits, measured.logits[teacher]),
         calibration_error=found.calibration_error,
         peak_memory_mb=measured.memory_mb[contender.name],

@@ -94,22 +94,41 @@ def export_variants(
         for name in names:
             path = folder / FILES[name]
             if name in makers:
-                variants.append(_made(name, path, makers[name]))
+                variants.append(_made(name, path, makers[name], checkpoint))
             else:
                 variants.append(Variant(name, path, openvino_failure(path)))
             bar.advance(1)
     return variants
 
 
-def _made(name: str, path: Path, make: Callable[[Path], None]) -> Variant:
+def _made(name: str, path: Path, make: Callable[[Path], None], checkpoint: Checkpoint) -> Variant:
     try:
         with whole_file(path) as part, _quiet():
             make(part)
+            _run_once(part, checkpoint)
     except Exception as error:
         # Exporters fail in many ways on models they do not know; the gate names each.
         message = str(error).strip().splitlines()
         return Variant(name, path, f"{type(error).__name__}: {message[0][:300] if message else ''}")
     return Variant(name, path)
+
+
+def _run_once(path: Path, checkpoint: Checkpoint) -> None:
+    """Let onnxruntime compute an answer: some graphs are refused only when they run."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    example = _example(checkpoint, "np")
+    session.run(None, {one.name: example[one.name] for one in session.get_inputs()})
+
+
+def _example(checkpoint: Checkpoint, tensors: str) -> Any:
+    """Two texts as the tokenizer gives them, the shorter one padded."""
+    return checkpoint.tokenizer(
+        ["a text", "a longer text, so that there is padding"], padding=True, return_tensors=tensors
+    )
 
 
 def _write_companions(
@@ -155,9 +174,7 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
                 return self.model(**dict(zip(names, inputs, strict=True))).logits
 
     output = "logits" if vectors_of(checkpoint.config) is None else "sentence_embedding"
-    example = checkpoint.tokenizer(
-        ["a text", "a longer text, so that there is padding"], padding=True, return_tensors="pt"
-    )
+    example = _example(checkpoint, "pt")
     axes = {0: "batch", 1: "tokens"}
     of_words = head_of(checkpoint.config) == "token_classifier"
     # The exporter that traces: onnxruntime's fusions and quantizer know its graphs, and not
@@ -214,7 +231,29 @@ def _fuse(checkpoint: Checkpoint, source: Path, path: Path) -> None:
         hidden_size=config.hidden_size,
         opt_level=0,
     )
+    _tell_heads(model.model, config.hidden_size // config.num_attention_heads)
     model.save_model_to_file(str(path))
+
+
+def _tell_heads(model: Any, size: int) -> None:
+    """Write into each fused attention how many heads its own weights have.
+
+    The optimizer takes the config's number for every layer; a pruned layer has fewer.
+
+    Args:
+        model: An onnx ModelProto.
+        size: Rows of a head.
+    """
+    import onnx
+
+    shapes = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Attention" or node.input[1] not in shapes:
+            continue
+        heads = shapes[node.input[1]][1] // 3 // size
+        for place, attribute in enumerate(node.attribute):
+            if attribute.name == "num_heads":
+                node.attribute[place].CopyFrom(onnx.helper.make_attribute("num_heads", heads))
 
 
 def _quantize(source: Path, path: Path) -> None:

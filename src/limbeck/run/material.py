@@ -49,6 +49,7 @@ class Material:
         names: The outputs' names in the teacher's order.
         task: What is learned.
         counts: What was read and dropped, for the report.
+        outside: Texts that belong to no class, or None; they are only asked about.
     """
 
     train: Labelled
@@ -57,6 +58,7 @@ class Material:
     names: list[str]
     task: Task
     counts: dict[str, int] = field(default_factory=dict)
+    outside: Texts | None = None
 
     @property
     def tested_on_validation(self) -> bool:
@@ -71,6 +73,8 @@ class Material:
             digest = hashlib.blake2b(split.texts.fingerprint().encode(), digest_size=16)
             digest.update(split.labels.tobytes())
             found[name] = digest.hexdigest()
+        if self.outside is not None:
+            found["outside"] = self.outside.fingerprint()
         return found
 
     @property
@@ -163,7 +167,30 @@ def gather_material(
         validation_rows=len(validation.texts),
         test_rows=len(test.texts),
     )
-    return Material(lesson, validation, test, names, task, counts)
+    outside = _outside(data, test.texts, task, folder)
+    if outside is not None:
+        counts["rows_of_no_class"] = len(outside)
+    return Material(lesson, validation, test, names, task, counts, outside)
+
+
+def _outside(data: DataConfig, test: Texts, task: Task, folder: Path | None) -> Texts | None:
+    """The texts of no class.
+
+    Raises:
+        RecipeError: If the task has no classes that exclude each other.
+    """
+    if data.outside is None:
+        return None
+    if not task.distributes:
+        raise RecipeError(
+            "data.outside",
+            f"the task is {task.name}, whose answers are no distribution over classes: no "
+            "probability says that a text belongs to none",
+            "Delete data.outside.",
+        )
+    texts = read_texts("outside", data.outside, data, task, labels=False, folder=folder)
+    _refuse_odd(test, texts, "data.outside")
+    return texts
 
 
 def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:

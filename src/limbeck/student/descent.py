@@ -46,8 +46,8 @@ def shapes(first: Whole, teacher_parameters: int, wanted: FrontierConfig) -> lis
 
     Encoder parameters fall by equal ratios. Layers go late and one after the other, since the first
     ones that go cost most: what is left of the parameters is shared out among the layers there are,
-    and heads and neurons of a layer fall alike. The embeddings' rank falls by equal ratios too, and
-    is written only where a product is smaller than the table.
+    and heads and neurons of a layer fall alike. The embeddings' rank falls late too, and is written
+    only where a product is smaller than the table.
 
     Args:
         first: The recipe's own student.
@@ -60,7 +60,7 @@ def shapes(first: Whole, teacher_parameters: int, wanted: FrontierConfig) -> lis
         way = number / (wanted.points - 1)
         layers = round(first.layers - (first.layers - min(wanted.layers, first.layers)) * way**2)
         share = min(1.0, last**way * first.layers / layers)
-        rank = max(1, round(first.width * wanted.rank**way))
+        rank = max(1, round(first.width * wanted.rank ** (way**2)))
         found.append(
             Shape(
                 layers,
