@@ -134,10 +134,23 @@ def _gate(opened: Opened, point: Point, test_answers: Recorded) -> _Gated:
         variants, measured, plan.task, parameters=counts.parameters, config=recipe.export
     )
     speed = measured.speed["student"]
-    single = best_single(exports, speed.latency_ms_p50)
+    single = _least(exports, best_single(exports, speed.latency_ms_p50))
     bulk = best_bulk(exports, speed.texts_per_s)
     close_gate(folder, exports, recipe.export, single=single, bulk=bulk)
     return _Gated(point, heads, neurons, counts, exports, single)
+
+
+_AS_FAST = 1.1
+
+
+def _least(exports: Sequence[Export], fastest: str | None) -> str | None:
+    """The smallest file among those that are about as fast as the fastest."""
+    known = {export.name: export for export in exports if export.accepted}
+    if fastest is None:
+        return None
+    limit = _AS_FAST * (known[fastest].latency_ms_p50 or 0.0)
+    fast = [export for export in known.values() if (export.latency_ms_p50 or limit + 1) <= limit]
+    return min(fast, key=lambda export: export.size_mb or 0.0).name
 
 
 def _counted(point: Point) -> tuple[list[int], list[int], Counts]:
