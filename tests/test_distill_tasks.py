@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from limbeck.compare import compare, export_gated
 from limbeck.config.load import load_recipe
 from limbeck.config.recipe import TeachRecipe
 from limbeck.distill import distill
@@ -131,6 +132,38 @@ def sides(random_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
 @pytest.fixture(params=["sets", "numbers", "sides"])
 def any_run(request: pytest.FixtureRequest) -> Run:
     return request.getfixturevalue(request.param)
+
+
+def _judging(run: Path, report: Any, model: str) -> Any:
+    """The recipe of `evaluate` and `export` for the run's test rows."""
+    data = {key: report.recipe["data"][key] for key in ("label_separator", "score_range")}
+    values = {
+        "teacher.path": str(run.parent / "teacher") if model == "teacher" else str(run / model),
+        "data.train": str(run.parent / "test.jsonl"), "data.max_tokens": 40,
+        **{f"data.{key}": value for key, value in data.items() if value is not None},
+        "task": report.task, "training.threads": 1, "evaluation.bootstrap": 100,
+        "evaluation.speed_rounds": 1, "evaluation.speed_texts": 5, "evaluation.memory": False,
+    }  # fmt: skip
+    return load_recipe(None, values=values)
+
+
+def test_evaluate_says_what_the_report_said(any_run: Run) -> None:
+    """Two commands that judged the same models differently could not both be believed."""
+    run, report, _ = any_run
+    found = compare(_judging(run, report, "teacher"), str(run / "student"))
+    assert found.score_name == report.score_name
+    assert found.teacher.score.value == pytest.approx(report.teacher.score.value, abs=1e-4)
+    assert found.student.score.value == pytest.approx(report.student.score.value, abs=1e-4)
+    assert found.agreement == pytest.approx(report.agreement, abs=1e-3)
+
+
+def test_export_takes_the_student_of_any_task(any_run: Run, tmp_path: Path) -> None:
+    """Who trained elsewhere needs the gate alone."""
+    run, report, _ = any_run
+    exports = export_gated(_judging(run, report, "student"), tmp_path / "exported")
+    onnx = next(export for export in exports if export.name == "onnx")
+    assert onnx.reason == "" or "slower" in onnx.reason
+    assert onnx.score.value == pytest.approx(report.student.score.value, abs=1e-4)
 
 
 def _test_items(run: Path) -> list[Any]:

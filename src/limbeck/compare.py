@@ -32,7 +32,8 @@ def compare(recipe: Recipe, student: str) -> Comparison:
         TeacherError: If the two do not tell the same classes apart in the same order.
     """
     teacher = look_at(recipe.teacher)
-    other = look_at(TeacherConfig(path=student), role="student")
+    place = TeacherConfig(path=student)
+    other = look_at(place, role="student")
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
     task_of_teacher(other.config, task.name, where=student)
     named = task.problem_type != "regression" and not task.apart
@@ -46,8 +47,8 @@ def compare(recipe: Recipe, student: str) -> Comparison:
     task, rows, labels, names = _rows(recipe, teacher, task)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
-            _served("teacher", teacher, recipe.data.max_tokens),
-            _served("student", other, recipe.data.max_tokens),
+            _served("teacher", recipe.teacher, teacher, recipe.data.max_tokens),
+            _served("student", place, other, recipe.data.max_tokens),
         ]
         measured = measure(
             contenders,
@@ -84,9 +85,9 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
     task = task_of_teacher(model.config, recipe.task, where=model.path)
     task, rows, labels, _ = _rows(recipe, model, task)
     with threads(cores_or(recipe.training.threads)):
-        served = _served("student", model, recipe.data.max_tokens)
+        served = _served("student", recipe.teacher, model, recipe.data.max_tokens)
         variants = export_variants(
-            model.path,
+            recipe.teacher,
             output,
             max_tokens=recipe.data.max_tokens,
             clean=recipe.data.clean,
@@ -115,15 +116,15 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
     return exports
 
 
-def _served(name: str, checkpoint: Checkpoint, max_tokens: int) -> Contender:
+def _served(name: str, config: TeacherConfig, checkpoint: Checkpoint, max_tokens: int) -> Contender:
     counts = _counts(checkpoint)
-    answerer = from_folder(checkpoint.path, max_tokens=max_tokens)
+    answerer = from_folder(config, max_tokens=max_tokens)
     return Contender(
         name=name,
         runtime="transformers",
         answerer=answerer,
         in_bulk=answerer,
-        place=checkpoint.path,
+        place=checkpoint.path if config.pooling is None else None,
         size_mb=counts.float32_mb,
         parameters=counts.parameters,
         encoder_parameters=counts.encoder_parameters,
