@@ -94,7 +94,7 @@ def test_refuses_what_cannot_go_down(recipe: Make) -> None:
         frontier(recipe(student__pruning__heads=1))
     with pytest.raises(RecipeError, match="nothing to go down to"):
         frontier(recipe(frontier__smallest=0.9))
-    with pytest.raises(RecipeError, match="no term is of kind logits"):
+    with pytest.raises(RecipeError, match="no term is of kind logits or vectors"):
         frontier(recipe(objective__terms=[{"kind": "hidden", "weight": 1.0}]))
     with pytest.raises(StudentError, match="cannot take heads"):
         frontier(recipe(student__architecture="albert"))

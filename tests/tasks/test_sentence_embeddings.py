@@ -13,6 +13,9 @@ import pytest
 from limbeck.distill import distill
 from limbeck.errors import LimbeckError
 from limbeck.files import read_json
+from limbeck.runtime.bulk import answer_all
+from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.runtime.transformers_model import from_folder
 
 FILLER = ("the", "film", "was", "a", "story", "of", "one", "man", "and", "his", "dog", "island")
 FACTS = ("bright", "lovely", "warm", "dull", "awful", "cold")
@@ -378,13 +381,23 @@ def test_the_term_of_vectors_is_its_functions() -> None:
     torch.testing.assert_close(vectors_value(term, student, teacher), sum(parts) / 2)
 
 
-def test_refuses_to_prune_what_gives_vectors(
+def test_a_pruned_sentence_encoder_is_still_a_sentence_transformer(
     encoder: Encoder, settings: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """The folder of a pruned one would be neither whole nor a sentence-transformers folder."""
-    message = _refusal(settings(encoder(), student__pruning={"heads": 2}), tmp_path)
-    assert "student.pruning" in message
-    assert "gives vectors" in message
+    """Its folder must give the vectors that were measured, and its exports must be smaller."""
+    st = pytest.importorskip("sentence_transformers")
+    pruning = {"heads": 1, "neurons": 16, "embedding_rank": 12}
+    report = distill(settings(encoder(dense=12), student__pruning=pruning))
+    run = tmp_path / "run"
+    assert report.student.score.value > 0.7 * report.teacher.score.value
+    texts = _read(tmp_path / "test.jsonl")
+    theirs = st.SentenceTransformer(str(run / "student"), device="cpu").encode(texts)
+    thin = answer_all(from_folder(str(run / "thin"), max_tokens=32), texts)
+    np.testing.assert_allclose(thin, theirs, atol=1e-5)
+    exact = OnnxAnswerer(run / "export" / "model.onnx")
+    np.testing.assert_allclose(answer_all(exact, texts), theirs, atol=1e-4)
+    whole = sum(p.numel() for p in st.SentenceTransformer(str(run / "student")).parameters())
+    assert report.student.parameters < whole
 
 
 def test_models_with_vectors_of_other_widths_are_compared_by_scored_pairs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
@@ -29,6 +29,7 @@ from limbeck.student.narrow import sample_rows
 from limbeck.student.pruned import stock_weights
 from limbeck.teacher.family import Family
 from limbeck.teacher.load import quiet_transformers, set_class_names
+from limbeck.teacher.sentence_encoder import SentenceEncoder
 from limbeck.teacher.thin import Kept, save_thin
 from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons, teacher_side
@@ -63,7 +64,7 @@ class Arm:
             if self.kept is None:
                 self.model.save_pretrained(part)
             else:
-                stock = type(self.model)(self.model.config)
+                stock = self._stock()
                 stock.load_state_dict(stock_weights(self.model, self.family, self.kept, stock))
                 stock.save_pretrained(part)
             self.tokenizer.save_pretrained(part)
@@ -72,8 +73,17 @@ class Arm:
         """Write the pruned model as small as it is; limbeck loads it."""
         assert self.kept is not None
         with whole_folder(folder) as part:
-            save_thin(self.model, self.kept, part)
+            if isinstance(self.model, SentenceEncoder):
+                self.model.save_thin(part, self.kept)
+            else:
+                save_thin(self.model, self.kept, part)
             self.tokenizer.save_pretrained(part)
+
+    def _stock(self) -> PreTrainedModel:
+        """A whole model of the same config, its weights new."""
+        if isinstance(self.model, SentenceEncoder):
+            return cast("PreTrainedModel", SentenceEncoder.from_config(self.model.config))
+        return type(self.model)(self.model.config)
 
 
 def train_arm(

@@ -12,7 +12,7 @@ import numpy as np
 
 from limbeck.config.recipe import TeacherConfig, TrainingConfig
 from limbeck.config.student import PruningConfig
-from limbeck.config.terms import HardTerm, LogitsTerm, Term
+from limbeck.config.terms import HardTerm, LogitsTerm, Term, VectorsTerm
 from limbeck.errors import RecipeError
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.knowledge.answers import Answers
@@ -166,12 +166,13 @@ def terms_below(terms: Sequence[Term]) -> tuple[Term, ...]:
         RecipeError: If there is none: terms on layers and heads are tied to those of the first
             point.
     """
-    found = tuple(term for term in terms if isinstance(term, LogitsTerm | HardTerm))
-    if not any(isinstance(term, LogitsTerm) for term in found):
+    of_answers = LogitsTerm | VectorsTerm
+    found = tuple(term for term in terms if isinstance(term, of_answers | HardTerm))
+    if not any(isinstance(term, of_answers) for term in found):
         raise RecipeError(
             "objective.terms",
-            "no term is of kind logits, and what looks at layers or heads has nothing to look at "
-            "once they are gone",
+            "no term is of kind logits or vectors, and what looks at layers or heads has nothing "
+            "to look at once they are gone",
             "Add a term of kind logits, or put the others into stages.",
         )
     return found

@@ -21,7 +21,6 @@ from limbeck.teacher.factored import (
 from limbeck.teacher.family import Family, family_of, head_count, layer_count, layer_modules
 from limbeck.teacher.head import model_class
 from limbeck.teacher.parts import Part
-from limbeck.teacher.pooling import vectors_of
 from limbeck.teacher.thin import PATHS, Kept, matrices
 
 if TYPE_CHECKING:
@@ -73,15 +72,9 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
     """Refuse what cannot be taken out, before anything is recorded.
 
     Raises:
-        StudentError: For an architecture whose layers limbeck cannot make thin, for a sentence
-            encoder, or for more heads or neurons than there are.
+        StudentError: For an architecture whose layers limbeck cannot make thin, or for more heads
+            or neurons than there are.
     """
-    if vectors_of(config) is not None:
-        raise StudentError(
-            "student.pruning",
-            "limbeck cannot take heads and neurons out of a student that gives vectors",
-            "Cut layers or widths (student.layers, student.hidden).",
-        )
     if config.model_type not in PATHS:
         raise StudentError(
             "student.pruning",

@@ -22,6 +22,7 @@ from limbeck.teacher.pooling import (
     vector_width,
     vectors_of,
 )
+from limbeck.teacher.thin import Kept, save_thin
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -87,6 +88,10 @@ class SentenceEncoder(nn.Module):
         """The encoder's table of words."""
         return self.base_model.get_input_embeddings()
 
+    def set_input_embeddings(self, table: Any) -> None:
+        """Put another table of words into the encoder."""
+        self.base_model.set_input_embeddings(table)
+
     def get_output_embeddings(self) -> None:
         """Nothing: no word is guessed."""
 
@@ -112,6 +117,14 @@ class SentenceEncoder(nn.Module):
         """Write a folder that `SentenceTransformer` loads, without the tokenizer."""
         place = Path(folder)
         self.base_model.save_pretrained(place)
+        self._save_modules(place)
+
+    def save_thin(self, folder: Path, kept: Kept) -> None:
+        """Write the same of a thin encoder: limbeck loads it, `SentenceTransformer` does not."""
+        save_thin(self.base_model, kept, folder)
+        self._save_modules(folder)
+
+    def _save_modules(self, place: Path) -> None:
         write_modules(place, self.vectors, self.config)
         if self.dense is not None:
             from safetensors.torch import save_file
