@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from limbeck.distill import distill
     from limbeck.errors import LimbeckError
     from limbeck.evaluation.report import Report
+    from limbeck.plan import plan
     from limbeck.pretrain import pretrain
     from limbeck.serve.predictor import Prediction, Predictor
     from limbeck.teach import teach
@@ -26,6 +27,7 @@ __all__ = [
     "TeachRecipe",
     "distill",
     "load_recipe",
+    "plan",
     "pretrain",
     "teach",
 ]
@@ -39,6 +41,7 @@ _HOMES = {
     "TeachRecipe": "limbeck.config.recipe",
     "distill": "limbeck.distill",
     "load_recipe": "limbeck.config.load",
+    "plan": "limbeck.plan",
     "pretrain": "limbeck.pretrain",
     "teach": "limbeck.teach",
 }

@@ -47,6 +47,12 @@ StudentText = Annotated[
     str | None,
     typer.Option(help="layers=3, from=1,3,5, hidden=192, vocabulary=trim, shape=tinybert4, …"),
 ]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        help='What the student may cost: "latency<=0.6ms size<=6MB". See docs/budgets.md.'
+    ),
+]
 _INTERRUPTED = "\nInterrupted. Nothing is lost: give the same command again, and it goes on.\n"
 RecipePath = Annotated[Path | None, typer.Argument(help="A recipe file, or options alone.")]
 
@@ -98,6 +104,7 @@ def distill(
     unlabelled: Unlabelled = None,
     plain: Plain = None,
     student: StudentText = None,
+    budget: BudgetText = None,
     method: Annotated[str | None, typer.Option(help="See `limbeck methods`.")] = None,
     task: Task = None,
     text_column: TextColumn = None,
@@ -127,6 +134,7 @@ def distill(
         "data.label_column": label_column,
         "task": task,
         "method": method,
+        "student.budget": budget,
         "output": output,
     }
     if student is not None:
@@ -156,7 +164,56 @@ def _print_plan(recipe: Any) -> None:
         lines = plan_only(recipe, cache=Path(cache))
     for line in lines:
         typer.echo(line)
-    typer.echo("This is a dry run: every check passed, no weights were read, nothing was written.")
+    kept = f" but {recipe.knowledge.folder}/latency" if recipe.student.budget else ""
+    typer.echo(
+        f"This is a dry run: every check passed, no weights were read, nothing was written{kept}."
+    )
+
+
+@app.command("plan", no_args_is_help=True)
+def plan_command(
+    recipe: RecipePath = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the fine-tuned model.")
+    ] = None,
+    train: Train = None,
+    validation: Validation = None,
+    test: Test = None,
+    budget: BudgetText = None,
+    student: StudentText = None,
+    task: Task = None,
+    text_column: TextColumn = None,
+    pair_column: PairColumn = None,
+    label_column: LabelColumn = None,
+    setting: Setting = None,
+) -> None:
+    """Print the student that a budget becomes on this machine; nothing is trained.
+
+    `limbeck plan --teacher ./my-model --train train.jsonl --budget "latency<=0.6ms size<=6MB"`
+    """
+    from limbeck.config.load import load_recipe, student_from_text
+    from limbeck.plan import plan
+    from limbeck.progress import shown
+    from limbeck.run.describe_budget import plan_lines
+
+    values = {
+        "teacher.path": teacher,
+        "data.train": train,
+        "data.validation": validation,
+        "data.test": test,
+        "data.text_column": text_column,
+        "data.pair_column": pair_column,
+        "data.label_column": label_column,
+        "task": task,
+        "student.budget": budget,
+    }
+    if student is not None:
+        values.update({f"student.{k}": v for k, v in student_from_text(student).items()})
+    loaded = load_recipe(recipe, setting or (), values)
+    with shown():
+        found = plan(loaded)
+    for line in plan_lines(found):
+        typer.echo(line)
 
 
 @app.command(no_args_is_help=True)

@@ -35,7 +35,17 @@ def describe(plan: Plan) -> list[str]:
         left = {"heads": pruning.heads, "neurons": pruning.neurons}
         kept = " and ".join(f"{count} {what}" for what, count in left.items() if count is not None)
         how = "in one shot" if pruning.rounds == 1 else f"in {pruning.rounds} rounds"
-        lines.append(f"          {kept} a layer stay, {how}")
+        lines.append(f"          {kept or 'all'} a layer stay, {how}")
+        lines.extend(
+            f"          then {cut.heads or 'all'} heads and {cut.neurons or 'all'} neurons"
+            for cut in pruning.again
+        )
+    budget, planned = plan.recipe.student.budget, plan.recipe.student.planned
+    if budget is not None and planned is not None:
+        lines.append(
+            f"          for {budget}: {planned.latency_ms:.2f} ms, {planned.texts_per_s:,.0f} "
+            f"texts/s and {planned.size_mb:.1f} MB predicted as {planned.runtime}"
+        )
     if plan.trimmed is not None:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")

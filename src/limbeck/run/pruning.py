@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from limbeck.config.schedule import Adaptive, number_at
+from limbeck.config.student import CutConfig
 from limbeck.config.terms import LogitsTerm, Term
 from limbeck.files import whole_folder
 from limbeck.run.stages import Classroom
@@ -35,30 +36,61 @@ def prune_in_rounds(model: PreTrainedModel, terms: Sequence[Term], room: Classro
         return None
     checkpoint = room.plan.student.checkpoint
     first = now = whole(model, checkpoint.family)
+    if wanted.heads is None and wanted.neurons is None:
+        return now  # all cuts come again, later
     for number in range(1, wanted.rounds + 1):
         _train(model, terms, room, number)
-        place = room.run.checkpoints / f"{room.arm}-pruning-{number}"
-        chosen = Kept.read(place)
-        if chosen is None:
-            importance = importance_of(
-                model,
-                checkpoint,
-                room.lessons,
-                temperature=_temperature(terms),
-                seed=room.plan.recipe.seed,
-            )
-            share = number / wanted.rounds
-            chosen = choose(
-                importance,
-                now,
-                heads=_so_far(first.heads, wanted.heads, share),
-                neurons=_so_far(first.neurons, wanted.neurons, share),
-            )
-            with whole_folder(place) as part:
-                chosen.save(part)
-        make_thin(model, checkpoint.family, chosen)
-        now = within(chosen, now)
+        share = number / wanted.rounds
+        cut = CutConfig(
+            heads=_so_far(first.heads, wanted.heads, share),
+            neurons=_so_far(first.neurons, wanted.neurons, share),
+        )
+        now = _take_out(model, terms, room, cut, now, f"{room.arm}-pruning-{number}")
     return now
+
+
+def prune_again(
+    model: PreTrainedModel, terms: Sequence[Term], room: Classroom, number: int, now: Kept | None
+) -> Kept:
+    """Take out what the recipe's cut of this number wants out of a trained student, in place.
+
+    Args:
+        model: The student.
+        terms: What the arm learns from.
+        room: What every training of the arm shares.
+        number: Of the cut, from 1.
+        now: What is left before, as `prune_in_rounds` says.
+    """
+    cut = room.plan.recipe.student.pruning.again[number - 1]
+    assert now is not None
+    return _take_out(model, terms, room, cut, now, f"{room.arm}-pruning-again-{number}")
+
+
+def _take_out(
+    model: PreTrainedModel,
+    terms: Sequence[Term],
+    room: Classroom,
+    cut: CutConfig,
+    now: Kept,
+    name: str,
+) -> Kept:
+    """One cut by what the loss hangs on; as it was chosen before, where it was."""
+    checkpoint = room.plan.student.checkpoint
+    place = room.run.checkpoints / name
+    chosen = Kept.read(place)
+    if chosen is None:
+        importance = importance_of(
+            model,
+            checkpoint,
+            room.lessons,
+            temperature=_temperature(terms),
+            seed=room.plan.recipe.seed,
+        )
+        chosen = choose(importance, now, heads=cut.heads, neurons=cut.neurons)
+        with whole_folder(place) as part:
+            chosen.save(part)
+    make_thin(model, checkpoint.family, chosen)
+    return within(chosen, now)
 
 
 def _train(model: PreTrainedModel, terms: Sequence[Term], room: Classroom, number: int) -> None:

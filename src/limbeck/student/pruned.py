@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.config.student import PruningConfig
+from limbeck.config.student import CutConfig, PruningConfig
 from limbeck.errors import StudentError
 from limbeck.teacher.family import Family, head_count, layer_count, layer_modules
 from limbeck.teacher.pooling import vectors_of
@@ -63,9 +63,12 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
             f"Cut layers (student.layers), or take a teacher of the type {', '.join(PATHS)}.",
         )
     intermediate = int(getattr(config, "intermediate_size", getattr(config, "hidden_dim", 0)))
+    first = [CutConfig(heads=wanted.heads, neurons=wanted.neurons), *wanted.again]
+    most = {key: max(filter(None, (getattr(cut, key) for cut in first)), default=None)
+            for key in ("heads", "neurons")}  # fmt: skip
     for name, ours, there in (
-        ("heads", wanted.heads, head_count(config)),
-        ("neurons", wanted.neurons, intermediate),
+        ("heads", most["heads"], head_count(config)),
+        ("neurons", most["neurons"], intermediate),
     ):
         if ours is not None and ours > there:
             raise StudentError(
