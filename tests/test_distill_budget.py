@@ -19,6 +19,13 @@ Make = Callable[..., Any]
 BUDGET = "size<=95kB throughput>=1/s"
 
 
+@pytest.fixture(autouse=True)
+def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well this machine is timed is not what is tested here."""
+    monkeypatch.setattr("limbeck.budget.probe._TURNS", 3)
+    monkeypatch.setattr("limbeck.budget.probe._ROUNDS", 1)
+
+
 def test_a_student_is_made_to_its_budget(
     recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +158,7 @@ def test_a_run_that_misses_its_budget_prunes_on(recipe: Make, tmp_path: Path) ->
     planned = {"runtime": "onnx_int8", "latency_ms": 1.0, "texts_per_s": 1.0, "size_mb": 0.09}
     settings = {
         "student__layers": 2,
-        "student__budget": "size<=105kB",
+        "student__budget": "size<=75kB",
         "student__planned": {**planned, "corrections": 2},
         "student__pruning": {"heads": 4, "neurons": 64},
         "evaluation__control": True,
@@ -164,7 +171,7 @@ def test_a_run_that_misses_its_budget_prunes_on(recipe: Make, tmp_path: Path) ->
     (cut,) = student["pruning"]["again"]
     assert cut["neurons"] < 64
     small = min(export.size_mb for export in report.exports if export.accepted)
-    assert small <= 0.105
+    assert small <= 0.075
     assert any("It is met" in line for line in report.verdict)
     for arm in ("student", "control"):
         assert any("pruned: " in note for note in report.training[arm]["notes"])

@@ -13,6 +13,13 @@ from limbeck.cli.main import app, run
 Limbeck = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well this machine is timed is not what is tested here."""
+    monkeypatch.setattr("limbeck.budget.probe._TURNS", 3)
+    monkeypatch.setattr("limbeck.budget.probe._ROUNDS", 1)
+
+
 @pytest.fixture
 def options(teacher: Path, files: dict[str, Path]) -> list[object]:
     """What both commands take."""

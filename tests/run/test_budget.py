@@ -23,6 +23,13 @@ from limbeck.run.plan import make_plan
 Make = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well this machine is timed is not what is tested here."""
+    monkeypatch.setattr("limbeck.budget.probe._TURNS", 3)
+    monkeypatch.setattr("limbeck.budget.probe._ROUNDS", 1)
+
+
 @pytest.fixture(scope="module")
 def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where this machine's table is kept for all tests of this file."""

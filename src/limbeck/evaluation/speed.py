@@ -63,43 +63,19 @@ def measure_speed(
     order: list[int] = generator.permutation(len(texts)).tolist()
     single = [texts[place] for place in order[:count]]
     sample = [texts[order[i % len(order)]] for i in range(_MOST)]
-    return speeds_on(
-        models, single=single, bulk=sample, rounds=rounds, bulk_s=_BULK_S, title="measuring speed"
-    )
-
-
-def speeds_on(
-    models: Mapping[str, Served],
-    *,
-    single: Sequence[Item],
-    bulk: Sequence[Item],
-    rounds: int,
-    bulk_s: float,
-    title: str,
-) -> dict[str, Speed]:
-    """Speeds of several models on texts that are given, as `measure_speed` takes them.
-
-    Args:
-        models: By name.
-        single: Texts that are answered one a call, all in every round.
-        bulk: Texts of all lengths, of which a slow model is given fewer.
-        rounds: Rounds.
-        bulk_s: About how long a model answers in bulk in a round, in s.
-        title: Of the progress bar.
-    """
-    bulk = sorted(bulk, key=characters)
+    bulk = sorted(sample, key=characters)
     names = list(models)
     times: dict[str, list[float]] = {name: [] for name in names}
     rates: dict[str, list[float]] = {name: [] for name in names}
-    with step(title, rounds * len(names)) as bar:
+    with step("measuring speed", rounds * len(names)) as bar:
         for turn in range(rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 model = models[name]
                 for text in single[:_WARM_UP]:
                     model.single.logits([text])
-                times[name].extend(_timed(model.single, text) for text in single)
-                median_ms = float(np.median(times[name]))
-                rates[name].append(_rate(model.bulk, bulk, median_ms, bulk_s))
+                times[name].extend(latency_ms(model.single, text) for text in single)
+                count = _BULK_S * 1000 / float(np.median(times[name]))
+                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(count, _FEWEST, _MOST))))
                 bar.advance(1)
     return {
         name: Speed(
@@ -111,15 +87,21 @@ def speeds_on(
     }
 
 
-def _timed(answerer: Answerer, text: Item) -> float:
+def latency_ms(answerer: Answerer, text: Item) -> float:
+    """What one text takes, in ms."""
     start = time.perf_counter()
     answerer.logits([text])
     return 1000 * (time.perf_counter() - start)
 
 
-def _rate(answerer: Answerer, texts: list[Item], single_ms: float, bulk_s: float) -> float:
-    """Texts a second in bulk, after a batch of the longest and one of the shortest."""
-    count = int(np.clip(bulk_s * 1000 / single_ms, _FEWEST, _MOST))
+def bulk_rate(answerer: Answerer, texts: Sequence[Item], count: int) -> float:
+    """Texts a second in bulk, after a batch of the longest and one of the shortest.
+
+    Args:
+        answerer: Loaded for many texts.
+        texts: From the shortest to the longest.
+        count: Of these, how many are answered, spread over all lengths.
+    """
     part = [texts[place] for place in np.linspace(0, len(texts) - 1, count).astype(int)]
     answer_all(answerer, [*part[:8], *part[-8:]])
     start = time.perf_counter()

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from limbeck.budget.search import Slack, Space, best_of_each, limits_of, tightened
+from limbeck.budget.structure import Structure
+from limbeck.budget.table import Predicted
 from limbeck.config.budget import parse_budget
 from limbeck.config.recipe import Recipe
 from limbeck.config.student import CutConfig, PlannedConfig
 from limbeck.evaluation.budget import nearest_to_budget
-from limbeck.evaluation.report import Report
+from limbeck.evaluation.report import Export, Report
 from limbeck.progress import say
 from limbeck.run.budget import HEADROOM, in_words, runtimes_of, table_of
 from limbeck.run.mold import mold_of
@@ -22,8 +24,8 @@ from limbeck.teacher.family import layer_count
 def corrected(recipe: Recipe, plan: Plan, report: Report, *, cache: Path) -> Recipe | None:
     """The recipe with one more cut, or None where the budget is met or nothing more can be cut.
 
-    The best accepted export tells by how much predictions are off for this very student; the
-    search goes on below what it has, its layers and vocabulary as they are.
+    The accepted exports tell by how much predictions are off for this very student; the search
+    goes on below what it has, its layers and vocabulary as they are.
 
     Args:
         recipe: The run's, settled.
@@ -35,31 +37,24 @@ def corrected(recipe: Recipe, plan: Plan, report: Report, *, cache: Path) -> Rec
     if student.budget is None or planned is None or not planned.corrections:
         return None
     budget = parse_budget(student.budget, where="student.budget")
-    nearest = nearest_to_budget(report, replace(budget, retention=None))
+    limited = replace(budget, retention=None)
+    nearest = nearest_to_budget(report, limited)
     if nearest is None or nearest.worst <= 1 or learns_along(recipe):
         return None
     mold = mold_of(recipe, plan.teacher, plan.task, plan.material, cache)
     table, _ = table_of(recipe, mold, runtimes_of(student, plan.teacher))
-    export = nearest.export
-    if export.name not in table.costs or report.teacher.latency_ms_p50 is None:
+    teacher_ms = report.teacher.latency_ms_p50
+    served = [one for one in report.exports if one.accepted and one.name in table.costs]
+    if not served or teacher_ms is None:
         return None
     left, whole = student.pruning.left, mold.whole
     now = replace(whole, heads=left.heads or whole.heads, neurons=left.neurons or whole.neurons)
     layers, tokens = layer_count(plan.student.config), int(plan.student.config.vocab_size)
-    predicted = table.costs[export.name].of(layers, now.heads, now.neurons, tokens)
-    assert export.latency_ms_p50 is not None
-    assert export.texts_per_s is not None
-    assert export.size_mb is not None
-    slack = Slack(
-        latency=export.latency_ms_p50 / predicted.latency_ms,
-        rate=export.texts_per_s / predicted.texts_per_s,
-        size=export.size_mb / predicted.size_mb,
-    )
-    limits = limits_of(
-        budget, teacher_ms=report.teacher.latency_ms_p50, teacher_mb=report.teacher.size_mb
-    )
-    space = Space(now, (layers,), (tokens,), {export.name: table.costs[export.name]})
-    found = best_of_each(space, tightened(limits, HEADROOM), {export.name: slack})
+    structure = Structure(layers, now.heads, now.neurons, tokens)
+    slack = {one.name: _slack(one, table.costs[one.name].of_structure(structure)) for one in served}
+    limits = limits_of(budget, teacher_ms=teacher_ms, teacher_mb=report.teacher.size_mb)
+    space = Space(now, (layers,), (tokens,), {one.name: table.costs[one.name] for one in served})
+    found = best_of_each(space, tightened(limits, HEADROOM), slack)
     if not found:
         return None
     one = found[0]
@@ -79,6 +74,18 @@ def corrected(recipe: Recipe, plan: Plan, report: Report, *, cache: Path) -> Rec
         ),
     }
     return recipe.model_copy(update={"student": student.model_copy(update=update)})
+
+
+def _slack(export: Export, predicted: Predicted) -> Slack:
+    """By how much the predictions of a structure are off from what was measured of it."""
+    assert export.latency_ms_p50 is not None
+    assert export.texts_per_s is not None
+    assert export.size_mb is not None
+    return Slack(
+        latency=export.latency_ms_p50 / predicted.latency_ms,
+        rate=export.texts_per_s / predicted.texts_per_s,
+        size=export.size_mb / predicted.size_mb,
+    )
 
 
 def without_corrections(recipe: Recipe) -> Recipe:

@@ -105,8 +105,8 @@ def _advice(plan: BudgetPlan) -> str:
     keys += ["vocabulary=trim"] if trimmed else []
     tokens = f", with {one.structure.vocabulary:,} tokens" if trimmed else ""
     return (
-        f"* is what distill --budget makes{tokens}; its time and size were measured on a random "
-        f"model of that structure, with {HEADROOM:.0%} of the time left free. keeps is a guess "
-        "from experiments with other texts (docs/budgets.md): it ranks, it does not promise. The "
-        f'same by hand: --student "{" ".join(keys)}"'
+        f"distill --budget makes the student behind *{tokens}; its time and size were measured on "
+        f"a random model of that structure, with {HEADROOM:.0%} of the time left free. keeps is a "
+        "guess from experiments with other texts (docs/budgets.md): it ranks, it does not "
+        f'promise. The same by hand: --student "{" ".join(keys)}"'
     )

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from limbeck.budget.probe import Mold, Sample, median_rows, small_tokens
+from limbeck.budget.probe import Mold, Sample, latencies_ms, median_rows, small_tokens
 from limbeck.budget.structure import whole_of
 from limbeck.config.recipe import Recipe
 from limbeck.data.encode import encode
-from limbeck.evaluation.speed import Served, speeds_on
 from limbeck.run.material import Material
+from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.transformers_model import TransformersAnswerer
 from limbeck.tasks.task import Task
 from limbeck.teacher.head import model_class
 from limbeck.teacher.load import Checkpoint
 
-_SINGLE, _BULK, _LOOKED_AT = 40, 1024, 4000
-_TEACHER_TEXTS, _TEACHER_ROUNDS = 10, 2
+_SINGLE, _BULK, _LOOKED_AT = 24, 512, 4000
+_TEACHER_TURNS = 6
 
 
 def mold_of(
@@ -31,20 +31,23 @@ def mold_of(
         test = test.take(np.sort(generator.choice(len(test), _LOOKED_AT, replace=False)))
     encoded = encode(test, teacher.backend, max_tokens=max_tokens, folder=cache)
     items = list(test.items())
-    every = max(1, len(items) // _BULK)
-    bulk = range(0, len(items), every)
+    single = median_rows(encoded.lengths, _SINGLE)
+    bulk = np.arange(0, len(items), max(1, len(items) // _BULK))[:_BULK]
+    timed = test.take(np.union1d(single, bulk))
     return Mold(
         teacher=teacher,
         task=task,
         whole=whole_of(teacher.config, teacher.family),
-        tokens=small_tokens(teacher, encoded),
+        tokens=small_tokens(
+            teacher, encode(timed, teacher.backend, max_tokens=max_tokens, folder=cache)
+        ),
         max_tokens=max_tokens,
         paired=test.paired,
         sample=Sample(
-            single=tuple(items[row] for row in median_rows(encoded.lengths, _SINGLE)),
+            single=tuple(items[row] for row in single),
             bulk=tuple(items[row] for row in bulk),
             length=int(np.median(encoded.lengths)),
-            mean=float(encoded.lengths[list(bulk)].mean()),
+            mean=float(encoded.lengths[bulk].mean()),
         ),
     )
 
@@ -61,12 +64,7 @@ def teacher_latency_ms(mold: Mold) -> float:
             dtype=torch.float32,
         )
     answerer = TransformersAnswerer(model, teacher.tokenizer, max_tokens=mold.max_tokens)
-    speeds = speeds_on(
-        {"teacher": Served(answerer, answerer)},
-        single=mold.sample.single[:_TEACHER_TEXTS],
-        bulk=mold.sample.bulk[:_TEACHER_TEXTS],
-        rounds=_TEACHER_ROUNDS,
-        bulk_s=0.0,
-        title="timing the teacher",
-    )
-    return speeds["teacher"].latency_ms_p50
+    models: dict[str, Answerer] = {"teacher": answerer}
+    return latencies_ms(mold.sample, models, title="timing the teacher", turns=_TEACHER_TURNS)[
+        "teacher"
+    ]
