@@ -74,8 +74,8 @@ def measure_speed(
                 for text in single[:_WARM_UP]:
                     model.single.logits([text])
                 times[name].extend(latency_ms(model.single, text) for text in single)
-                count = _BULK_S * 1000 / float(np.median(times[name]))
-                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(count, _FEWEST, _MOST))))
+                share = _BULK_S * 1000 / float(np.median(times[name]))
+                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(share, _FEWEST, _MOST))))
                 bar.advance(1)
     return {
         name: Speed(
