@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "limbeck"
 ORDER = [
     "errors", "progress", "files", "mapped", "machine", "config", "objective", "metrics", "data",
     "tasks", "teacher", "knowledge", "student", "training", "runtime", "evaluation", "export",
-    "run", "pretrain", "distill", "frontier", "teach", "compare", "serve", "demo", "cli",
+    "budget", "run", "plan", "pretrain", "distill", "frontier", "teach", "compare", "serve", "demo",
+    "cli",
 ]  # fmt: skip
 MODULES = sorted(SOURCE.rglob("*.py"))
 

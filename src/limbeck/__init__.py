@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from limbeck.evaluation.frontier import Frontier
     from limbeck.evaluation.report import Report
     from limbeck.frontier import frontier
+    from limbeck.plan import plan
     from limbeck.pretrain import pretrain
     from limbeck.serve.predictor import Prediction, Predictor
     from limbeck.teach import teach
@@ -30,6 +31,7 @@ __all__ = [
     "distill",
     "frontier",
     "load_recipe",
+    "plan",
     "pretrain",
     "teach",
 ]
@@ -45,6 +47,7 @@ _HOMES = {
     "distill": "limbeck.distill",
     "frontier": "limbeck.frontier",
     "load_recipe": "limbeck.config.load",
+    "plan": "limbeck.plan",
     "pretrain": "limbeck.pretrain",
     "teach": "limbeck.teach",
 }

@@ -36,6 +36,7 @@ from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
 from limbeck.run.chain import source_of
+from limbeck.run.correction import corrected, without_corrections
 from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
@@ -108,6 +109,13 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         title="exporting the student",
     )
     report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
+    smaller = corrected(recipe, plan, report, cache=cache)
+    if smaller is not None:
+        run.write_recipe(smaller)
+        return _distill(smaller, run, datasets)  # what is trained already is read, not repeated
+    recipe = without_corrections(recipe)
+    run.write_recipe(recipe)
+    report = report.model_copy(update={"recipe": recipe.model_dump(mode="json", by_alias=True)})
     _finish(plan, recipe, run, report)
     return report
 

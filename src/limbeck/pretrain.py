@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.config.recipe import Recipe
-from limbeck.errors import OutputError
+from limbeck.errors import OutputError, RecipeError
 from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.progress import say
 from limbeck.run.general import plan_general
@@ -30,6 +30,12 @@ def pretrain(recipe: Recipe) -> Figures:
     Raises:
         LimbeckError: For anything that the user can mend.
     """
+    if recipe.student.budget is not None:
+        raise RecipeError(
+            "student.budget",
+            "a student that is pre-trained alone has no texts and no task to be timed with",
+            "Give its sizes (student.layers, student.hidden), and the budget to `limbeck distill`.",
+        )
     output = Path(recipe.output)
     if output.exists() and (output.is_file() or any(output.glob("[!.]*"))):
         raise OutputError(

@@ -43,6 +43,15 @@ def test_the_readmes_python_runs(like_a_user: Path, capsys: pytest.CaptureFixtur
     assert "The student keeps" in capsys.readouterr().out
 
 
+def test_the_python_of_the_page_on_budgets_runs(
+    like_a_user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is copied as it stands."""
+    (block,) = _blocks("docs/budgets.md", "python")
+    exec(compile(block, "docs/budgets.md", "exec"), {})
+    assert "Structure(layers=" in capsys.readouterr().out
+
+
 def test_the_readmes_commands_run(
     like_a_user: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

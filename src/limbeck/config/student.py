@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
+from limbeck.config.budget import Runtime, RuntimeOrAuto, parse_budget
 from limbeck.config.schedule import Strict
 from limbeck.config.shapes import SHAPES, Architecture
-from limbeck.errors import nearest
+from limbeck.errors import RecipeError, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _OWN_KEYS: dict[str, tuple[Architecture, ...]] = {
@@ -18,6 +26,25 @@ _OWN_KEYS: dict[str, tuple[Architecture, ...]] = {
     "normalization": ("mobilebert",),
 }
 """Keys of `student` that say something about some architectures alone."""
+
+
+_NOT_BESIDE_A_BUDGET: dict[str, Any] = {
+    "architecture": "same",
+    "shape": None,
+    "hidden": None,
+    "heads": None,
+    "intermediate": None,
+    "checkpoint": None,
+    "init": "teacher",
+}
+"""Keys that make another student than one cut to a budget, and what leaves them unsaid."""
+
+
+class CutConfig(Strict):
+    """One more cut: what stays, a layer on average. None keeps what there is."""
+
+    heads: PositiveInt | None = None
+    neurons: PositiveInt | None = None
 
 
 class PruningConfig(Strict):
@@ -54,12 +81,52 @@ class PruningConfig(Strict):
         description="Passes over the texts before each round: what is judged must be what the "
         "student has learned. `training.epochs` follow after the last.",
     )
+    again: tuple[CutConfig, ...] = Field(
+        default=(),
+        description="More cuts after the last training, `{heads: 2, neurons: 64}`, with "
+        "`training.epochs` after each; a run that missed its budget writes them.",
+    )
 
     @property
     def wanted(self) -> bool:
         """Whether anything is to be taken out."""
-        wanted = (self.heads, self.neurons, self.embedding_rank)
-        return any(one is not None for one in wanted)
+        left = (self.left.heads, self.left.neurons, self.embedding_rank)
+        return any(one is not None for one in left)
+
+    @property
+    def left(self) -> CutConfig:
+        """What stays in the end."""
+        cuts = [CutConfig(heads=self.heads, neurons=self.neurons), *self.again]
+        heads = [cut.heads for cut in cuts if cut.heads is not None]
+        neurons = [cut.neurons for cut in cuts if cut.neurons is not None]
+        return CutConfig(
+            heads=heads[-1] if heads else None, neurons=neurons[-1] if neurons else None
+        )
+
+    @model_validator(mode="after")
+    def _falling(self) -> Self:
+        cuts = [CutConfig(heads=self.heads, neurons=self.neurons), *self.again]
+        for key in ("heads", "neurons"):
+            counts = [getattr(cut, key) for cut in cuts if getattr(cut, key) is not None]
+            if counts != sorted(counts, reverse=True):
+                raise ValueError(
+                    f"{key} of a cut and those after it are {counts}; what was taken out does not "
+                    "come back, so that each must leave no more than the one before"
+                )
+        return self
+
+
+class PlannedConfig(Strict):
+    """What the student of a budget was predicted to cost, by what this machine measured."""
+
+    runtime: Runtime = Field(description="The export that the budget was planned for.")
+    latency_ms: PositiveFloat = Field(description="Median of single texts, tokenizer included.")
+    texts_per_s: PositiveFloat = Field(description="In bulk.")
+    size_mb: PositiveFloat = Field(description="Of the exported file, 10^6 bytes.")
+    corrections: NonNegativeInt = Field(
+        default=0,
+        description="How often the run may still prune on if the budget is missed; 0 at its end.",
+    )
 
 
 class StudentConfig(Strict):
@@ -116,6 +183,22 @@ class StudentConfig(Strict):
     vocabulary: Literal["full", "trim"] = Field(
         default="full", description="trim keeps the tokens that the training texts need."
     )
+    budget: str | None = Field(
+        default=None,
+        description="What the student may cost, such as `latency<=0.6ms size<=6MB`: layers, "
+        "heads, neurons and vocabulary are then chosen by what this machine measures, but for "
+        "layers, from and vocabulary where they are given ([budgets](budgets.md)).",
+    )
+    budget_runtime: RuntimeOrAuto = Field(
+        default="auto",
+        description="The export that is to meet the budget; auto takes the one that leaves the "
+        "student most.",
+    )
+    planned: PlannedConfig | None = Field(
+        default=None,
+        description="Written by a run with a budget, beside the layers, pruning and vocabulary "
+        "that it chose, which then stand; delete it to have them chosen anew.",
+    )
     init: Literal["teacher", "normal", "xavier", "kaiming"] = Field(
         default="teacher", description="Where the weights come from."
     )
@@ -138,6 +221,17 @@ class StudentConfig(Strict):
             return tuple(int(part) for part in parts)
         return value
 
+    @field_validator("budget")
+    @classmethod
+    def _budget_understood(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_budget(value)
+            except RecipeError as error:
+                stop = "" if error.found.endswith(("?", ".")) else "."
+                raise ValueError(f"{error.found}{stop} {error.remedy}") from None
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _shapes_have_architectures(cls, values: Any) -> Any:
@@ -154,6 +248,13 @@ class StudentConfig(Strict):
                 f"Use one of {', '.join(SHAPES)}"
             )
         self._check_architecture()
+        if self.budget is not None:
+            self._check_budget(self.budget)
+        elif self.planned is not None or self.budget_runtime != "auto":
+            raise ValueError(
+                "planned and budget_runtime belong to a budget, and there is none; delete them, or "
+                "give budget"
+            )
         shared = self.architecture == "albert"
         fitting = shared or self.layers in (None, len(self.from_layers or ()))
         if self.from_layers is not None and not fitting:
@@ -187,3 +288,25 @@ class StudentConfig(Strict):
                 "from names layers to take, but mobilebert's are of another kind and are made "
                 "anew; delete from"
             )
+
+    @property
+    def open_budget(self) -> bool:
+        """Whether there is a budget that no structure was chosen for yet."""
+        return self.budget is not None and self.planned is None
+
+    def _check_budget(self, budget: str) -> None:
+        if self.planned is not None:
+            return
+        for key, value in self.pruning.left:
+            if value is not None:
+                raise ValueError(
+                    f"pruning.{key} is {value}, but the budget {budget!r} chooses how many "
+                    f"{key} stay; delete one of the two"
+                )
+        for key, default in _NOT_BESIDE_A_BUDGET.items():
+            value = getattr(self, key)
+            if value != default:
+                raise ValueError(
+                    f"{key} is {value}, but a budget ({budget!r}) is met by layers, heads and "
+                    f"neurons cut out of the teacher as it is; delete {key}, or budget"
+                )

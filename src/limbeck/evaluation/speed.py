@@ -73,8 +73,9 @@ def measure_speed(
                 model = models[name]
                 for text in single[:_WARM_UP]:
                     model.single.logits([text])
-                times[name].extend(_timed(model.single, text) for text in single)
-                rates[name].append(_rate(model.bulk, bulk, float(np.median(times[name]))))
+                times[name].extend(latency_ms(model.single, text) for text in single)
+                share = _BULK_S * 1000 / float(np.median(times[name]))
+                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(share, _FEWEST, _MOST))))
                 bar.advance(1)
     return {
         name: Speed(
@@ -86,15 +87,21 @@ def measure_speed(
     }
 
 
-def _timed(answerer: Answerer, text: Item) -> float:
+def latency_ms(answerer: Answerer, text: Item) -> float:
+    """What one text takes, in ms."""
     start = time.perf_counter()
     answerer.logits([text])
     return 1000 * (time.perf_counter() - start)
 
 
-def _rate(answerer: Answerer, texts: list[Item], single_ms: float) -> float:
-    """Texts a second in bulk, after a batch of the longest and one of the shortest."""
-    count = int(np.clip(_BULK_S * 1000 / single_ms, _FEWEST, _MOST))
+def bulk_rate(answerer: Answerer, texts: Sequence[Item], count: int) -> float:
+    """Texts a second in bulk, after a batch of the longest and one of the shortest.
+
+    Args:
+        answerer: Loaded for many texts.
+        texts: From the shortest to the longest.
+        count: Of these, how many are answered, spread over all lengths.
+    """
     part = [texts[place] for place in np.linspace(0, len(texts) - 1, count).astype(int)]
     answer_all(answerer, [*part[:8], *part[-8:]])
     start = time.perf_counter()

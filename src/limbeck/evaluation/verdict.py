@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limbeck.evaluation.budget import budget_sentence
 from limbeck.evaluation.report import Export, Report
 from limbeck.evaluation.words import alike, change
 
@@ -13,6 +14,9 @@ def verdict(report: Report) -> list[str]:
     sentences.append(_gained(report, best))
     if best is not None and "teacher_int8" in report.arms:
         sentences.append(_beyond_int8(report, best))
+    budget = budget_sentence(report)
+    if budget is not None:
+        sentences.append(budget)
     sentences.append(_bought(report))
     return sentences
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _OPSET = 17
-_FUSABLE = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "mpnet"}
+FUSABLE = {"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "mpnet"}
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _fuse(checkpoint: Checkpoint, source: Path, path: Path) -> None:
     from onnxruntime.transformers.optimizer import optimize_model
 
     config = checkpoint.config
-    if config.model_type not in _FUSABLE:
+    if config.model_type not in FUSABLE:
         raise ValueError(f"onnxruntime's fusions do not know {config.model_type!r} models")
     model = optimize_model(
         str(source),
@@ -231,29 +231,29 @@ def _fuse(checkpoint: Checkpoint, source: Path, path: Path) -> None:
         hidden_size=config.hidden_size,
         opt_level=0,
     )
-    _tell_heads(model.model, config.hidden_size // config.num_attention_heads)
+    _count_heads(model.model.graph, config.hidden_size // config.num_attention_heads)
     model.save_model_to_file(str(path))
 
 
-def _tell_heads(model: Any, size: int) -> None:
-    """Write into each fused attention how many heads its own weights have.
+def _count_heads(graph: Any, head_size: int) -> None:
+    """Give every fused attention the heads that its weights have.
 
-    The optimizer takes the config's number for every layer; a pruned layer has fewer.
-
-    Args:
-        model: An onnx ModelProto.
-        size: Rows of a head.
+    The fusion gives each the number of the config; a thin model's layers have fewer, of the old
+    size, and were then cut into other heads, or refused by onnxruntime when they answered.
     """
-    import onnx
-
-    shapes = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type != "Attention" or node.input[1] not in shapes:
+    widths = {weight.name: weight.dims[-1] for weight in graph.initializer}
+    places = {"Attention": 1, "MultiHeadAttention": 3}
+    for node in graph.node:
+        if node.op_type not in places:
             continue
-        heads = shapes[node.input[1]][1] // 3 // size
-        for place, attribute in enumerate(node.attribute):
+        place = places[node.op_type]
+        width = widths.get(node.input[place]) if place < len(node.input) else None
+        heads, odd = divmod(width or 0, 3 * head_size)
+        if odd or not heads:
+            raise ValueError(f"the heads of the fused {node.op_type} {node.name} cannot be counted")
+        for attribute in node.attribute:
             if attribute.name == "num_heads":
-                node.attribute[place].CopyFrom(onnx.helper.make_attribute("num_heads", heads))
+                attribute.i = heads
 
 
 def _quantize(source: Path, path: Path) -> None:

@@ -19,7 +19,7 @@ from limbeck.run.objective import stage_training
 from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.pretraining import choose_machine, pretrained_folder
-from limbeck.run.pruning import prune_in_rounds
+from limbeck.run.pruning import prune_again, prune_in_rounds
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
@@ -121,31 +121,49 @@ def train_arm(
     if name != "control":
         train_stages(built.model, room)
     kept = prune_in_rounds(built.model, terms, room)
-    if kept is not None:
-        notes = (*notes, _pruning_note(kept))
     if name != "control":
         companion = companion_of(plan, teacher, terms)
     if companion is not None:
         lessons = replace(lessons, answers=companion, companion=companion)
-    outcome = train(
-        built.model,
-        plan.student.checkpoint,
-        terms,
-        lessons,
-        room.exam,
-        config=_control_training(plan) if name == "control" else plan.recipe.training,
-        machine=machine,
-        seed=plan.recipe.seed,
-        folder=run.checkpoints / name,
-        log=Log(run.log, name),
-        name="distilling" if name == "student" else f"training the {name} arm",
-        balance="none" if name == "control" else plan.recipe.objective.balance,
-    )
+    title = "distilling" if name == "student" else f"training the {name} arm"
+    outcome = _taught(built.model, terms, lessons, room, name, title)
+    for number in range(1, len(plan.recipe.student.pruning.again) + 1):
+        kept = prune_again(built.model, terms, room, number, kept)
+        part = f"{name}-again-{number}"
+        outcome = _taught(built.model, terms, lessons, room, part, f"{title} on")
+    if kept is not None:
+        notes = (*notes, _pruning_note(kept))
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
     if companion is not None:
         notes = (*notes, companion_note(plan, teacher, companion, cache=cache))
     family = plan.student.checkpoint.family
     return Arm(built.model.cpu(), tokenizer, outcome, notes, family, kept)
+
+
+def _taught(
+    model: PreTrainedModel,
+    terms: Sequence[Term],
+    lessons: Lessons,
+    room: Classroom,
+    name: str,
+    title: str,
+) -> Outcome:
+    """The training of an arm on its terms, or one more after a cut."""
+    plan, control = room.plan, room.arm == "control"
+    return train(
+        model,
+        plan.student.checkpoint,
+        terms,
+        lessons,
+        room.exam,
+        config=_control_training(plan) if control else plan.recipe.training,
+        machine=room.machine,
+        seed=plan.recipe.seed,
+        folder=room.run.checkpoints / name,
+        log=Log(room.run.log, name),
+        name=title,
+        balance="none" if control else plan.recipe.objective.balance,
+    )
 
 
 def classroom(

@@ -39,6 +39,16 @@ def describe(plan: Plan) -> list[str]:
         if pruning.embedding_rank is not None:
             parts.append(f"word embeddings of rank {pruning.embedding_rank}")
         lines.append(f"          {', '.join(parts)}, {how}")
+        lines.extend(
+            f"          then {cut.heads or 'all'} heads and {cut.neurons or 'all'} neurons"
+            for cut in pruning.again
+        )
+    budget, planned = plan.recipe.student.budget, plan.recipe.student.planned
+    if budget is not None and planned is not None:
+        lines.append(
+            f"          for {budget}: {planned.latency_ms:.2f} ms, {planned.texts_per_s:,.0f} "
+            f"texts/s and {planned.size_mb:.1f} MB predicted as {planned.runtime}"
+        )
     if plan.trimmed is not None:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from limbeck.config.load import checked, dump_recipe, read_yaml
 from limbeck.config.recipe import Recipe
+from limbeck.config.student import StudentConfig
 from limbeck.errors import OutputError
 from limbeck.files import disk_error, read_json, whole_file, write_json
 
@@ -175,7 +177,24 @@ class RunFolder:
         if precision == "auto":
             precision = stored.knowledge.precision
         knowledge = recipe.knowledge.model_copy(update={"precision": precision})
-        return recipe.model_copy(update={"training": training, "knowledge": knowledge})
+        student = _planned_before(stored.student, recipe.student)
+        return recipe.model_copy(
+            update={"training": training, "knowledge": knowledge, "student": student}
+        )
+
+
+def _planned_before(stored: StudentConfig, wanted: StudentConfig) -> StudentConfig:
+    """The student that the same budget became when this run began, where nothing else differs."""
+    if not wanted.open_budget or stored.planned is None:
+        return wanted
+    chosen: dict[str, Any] = {"planned": stored.planned}
+    if wanted.layers is None:
+        chosen["layers"] = stored.layers
+    if "vocabulary" not in wanted.model_fields_set:
+        chosen["vocabulary"] = stored.vocabulary
+    left = {key: getattr(stored.pruning, key) for key in ("heads", "neurons", "again")}
+    chosen["pruning"] = wanted.pruning.model_copy(update=left)
+    return wanted.model_copy(update=chosen)
 
 
 def _first_difference(stored: Recipe, wanted: Recipe) -> str | None:

@@ -18,6 +18,7 @@ from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
 from limbeck.run.apart import gather_apart
+from limbeck.run.budget import with_structure
 from limbeck.run.general import (
     GeneralPlan,
     plan_general,
@@ -112,6 +113,10 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    material = None
+    if recipe.student.open_budget:
+        material, encoded = gather(recipe, teacher, task, cache, datasets)
+        recipe = with_structure(recipe, teacher, task, material, encoded, cache=cache)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size), head=task.head)
     if recipe.student.pruning.wanted:
         refuse_unprunable(recipe.student.pruning, early.config)
@@ -123,13 +128,14 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
-    material = _gather(recipe, teacher, task, cache, datasets)
+    if material is None:
+        material = _material(recipe, teacher, task, cache, datasets)
     _refuse_lessonless(objective, material)
     _refuse_other_width(early, teacher, material)
     refuse_unteachable(recipe, objective.terms, material)
     quiz = quiz_of(recipe, material)
-    max_tokens = teacher.max_tokens(recipe.data.max_tokens)
-    encoded = encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
+    encoded = _encoded(recipe, teacher, material, cache)
+    max_tokens = encoded.max_tokens
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
     trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
@@ -178,7 +184,20 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     )
 
 
-def _gather(
+def gather(
+    recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
+) -> tuple[Material, Encoded]:
+    """The run's texts, and the training texts under the teacher's tokenizer."""
+    material = _material(recipe, teacher, task, cache, datasets)
+    return material, _encoded(recipe, teacher, material, cache)
+
+
+def _encoded(recipe: Recipe, teacher: Checkpoint, material: Material, cache: Path) -> Encoded:
+    max_tokens = teacher.max_tokens(recipe.data.max_tokens)
+    return encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
+
+
+def _material(
     recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
 ) -> Material:
     """The run's texts, read as the task wants them."""
@@ -242,7 +261,10 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     pruning = recipe.student.pruning
     if pruning.wanted:
         one = recipe.training.model_copy(update={"epochs": pruning.epochs})
-        trainings += [one] * pruning.rounds
+        trainings += [one] * (
+            pruning.rounds if (pruning.heads or pruning.neurons or pruning.embedding_rank) else 0
+        )
+        trainings += [recipe.training] * len(pruning.again)
     return sum(
         planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
@@ -291,7 +313,7 @@ def _plan_general(
 def _refuse_lost_heads(recipe: Recipe) -> None:
     """Refuse to match heads after some are gone: each layer may have a number of its own then."""
     for place, term in enumerate(recipe.terms):
-        if recipe.student.pruning.heads is not None and isinstance(
+        if recipe.student.pruning.left.heads is not None and isinstance(
             term, AttentionTerm | RelationsTerm
         ):
             raise RecipeError(
@@ -304,12 +326,12 @@ def _refuse_lost_heads(recipe: Recipe) -> None:
 
 def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
     """What is left of a student's parameters once heads and neurons are taken out."""
-    wanted = recipe.student.pruning
-    if not wanted.wanted:
+    left = recipe.student.pruning.left
+    if not recipe.student.pruning.wanted:
         return counts
-    refuse_unprunable(wanted, config)  # again: a trimmed vocabulary leaves less to factor
-    gone = parameters_gone(config, heads=wanted.heads, neurons=wanted.neurons)
-    words = embeddings_gone(config, wanted.embedding_rank)
+    refuse_unprunable(recipe.student.pruning, config)  # a trimmed vocabulary has less to factor
+    gone = parameters_gone(config, heads=left.heads, neurons=left.neurons)
+    words = embeddings_gone(config, recipe.student.pruning.embedding_rank)
     return Counts(counts.parameters - gone - words, counts.encoder_parameters - gone)
 
 

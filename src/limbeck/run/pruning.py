@@ -39,6 +39,8 @@ def prune_in_rounds(model: PreTrainedModel, terms: Sequence[Term], room: Classro
     if not wanted.wanted:
         return None
     first = now = whole(model, room.plan.student.checkpoint.family)
+    if wanted.heads is None and wanted.neurons is None and wanted.embedding_rank is None:
+        return now  # all cuts come again, later
     for number in range(1, wanted.rounds + 1):
         _train(model, terms, room, number)
         share = number / wanted.rounds
@@ -49,6 +51,24 @@ def prune_in_rounds(model: PreTrainedModel, terms: Sequence[Term], room: Classro
         )
         now = prune(model, terms, room, now, target, str(number))
     return now
+
+
+def prune_again(
+    model: PreTrainedModel, terms: Sequence[Term], room: Classroom, number: int, now: Kept | None
+) -> Kept:
+    """Take out what the recipe's cut of this number wants out of a trained student, in place.
+
+    Args:
+        model: The student.
+        terms: What the arm learns from.
+        room: What every training of the arm shares.
+        number: Of the cut, from 1.
+        now: What is left before, as `prune_in_rounds` says.
+    """
+    cut = room.plan.recipe.student.pruning.again[number - 1]
+    assert now is not None
+    target = Target(heads=cut.heads, neurons=cut.neurons)
+    return prune(model, terms, room, now, target, f"again-{number}")
 
 
 def prune(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.config.student import PruningConfig
+from limbeck.config.student import CutConfig, PruningConfig
 from limbeck.errors import StudentError
 from limbeck.student.factorize import weighted_directions
 from limbeck.teacher.attention import part_width
@@ -92,9 +92,12 @@ def refuse_unprunable(wanted: PruningConfig, config: PreTrainedConfig) -> None:
             "quarter of the table.",
         )
     intermediate = int(getattr(config, family_of(config, "the student").intermediate_key))
+    first = [CutConfig(heads=wanted.heads, neurons=wanted.neurons), *wanted.again]
+    most = {key: max(filter(None, (getattr(cut, key) for cut in first)), default=None)
+            for key in ("heads", "neurons")}  # fmt: skip
     for name, ours, there in (
-        ("heads", wanted.heads, head_count(config)),
-        ("neurons", wanted.neurons, intermediate),
+        ("heads", most["heads"], head_count(config)),
+        ("neurons", most["neurons"], intermediate),
     ):
         if ours is not None and ours > there:
             raise StudentError(

@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any key of the recipe: --set training.epochs=5. Repeatable."),
+]
+Train = Annotated[str | None, typer.Option(help="Training texts: CSV, TSV, JSONL, Parquet, …")]
+Validation = Annotated[str | None, typer.Option(help="Rows that choose the best state.")]
+Test = Annotated[str | None, typer.Option(help="Rows that are only reported.")]
+TextColumn = Annotated[str | None, typer.Option(help="Found by itself if it has a usual name.")]
+PairColumn = Annotated[str | None, typer.Option(help="Second texts, where texts come in pairs.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Found likewise.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="single_label, multi_label, regression or token_classification; found by itself."
+    ),
+]
+Unlabelled = Annotated[
+    list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
+]
+Plain = Annotated[
+    list[str] | None,
+    typer.Option(help="Plain text to pre-train on: .txt files or folders. Repeatable."),
+]
+StudentText = Annotated[
+    str | None,
+    typer.Option(help="layers=3, from=1,3,5, hidden=192, vocabulary=trim, shape=tinybert4, …"),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        help='What the student may cost: "latency<=0.6ms size<=6MB". See docs/budgets.md.'
+    ),
+]
+RecipePath = Annotated[Path | None, typer.Argument(help="A recipe file, or options alone.")]
