@@ -1,8 +1,8 @@
-"""What each part of pruning buys: the choice, the least squares, the rounds, more texts; and narrow.
+"""What each part of pruning buys: the choice, least squares, rounds, more texts; and narrow.
 
     python benchmarks/pruning.py --seeds 0 1 2      # goes on from the last finished arm
 
-Students of 3 layers that keep 2 heads and 128 neurons a layer on average, from the 6,920 sentences of
+Students of 3 layers that keep 2 heads and 128 neurons a layer on average, from 6,920 sentences of
 sst2, each without one of the parts. Writes benchmarks/results/pruning.json.
 """
 
