@@ -80,6 +80,7 @@ def distilbert_start(weights: Weights, teacher: PreTrainedConfig) -> Start:
             "mlm.dense.": "vocab_transform.",
             "mlm.norm.": "vocab_layer_norm.",
             "mlm.decoder.": "vocab_projector.",
+            "qa_outputs.": "qa_outputs.",
         },
     )
     notes = ["token types are folded into the positions"]
