@@ -74,7 +74,13 @@ SETS = {
     "stsb": _Set("regression", teacher_epochs=2, data=(("score_range", (0.0, 5.0)),)),
     "ag_news": _Set("single_label", teacher_epochs=2),
     "clinc150": _Set("single_label", teacher_epochs=5, epochs=5),
-    "squad": _Set("question_answering", learning_rate=1e-4, data=(("max_tokens", 256),)),
+    "squad": _Set(
+        "question_answering",
+        teacher_epochs=2,
+        learning_rate=1e-4,
+        epochs=2,
+        data=(("max_tokens", 256),),
+    ),
 }
 
 

@@ -25,7 +25,7 @@ def asked(count: int, *, seed: int, nothing: float = 0.0, title: str = "t") -> l
     generator = random.Random(seed)
     rows = []
     for number in range(count):
-        words = generator.choices(FILLER, k=generator.choice([6, 9, 14, 20, 45, 60]))
+        words = generator.choices(FILLER, k=generator.choice([5, 8, 12, 36]))
         name = " ".join(
             [generator.choice(FIRST), generator.choice(LAST)][: generator.randint(1, 2)]
         )
@@ -77,11 +77,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     validation = folder / "validation.json"
     validation.write_text(json.dumps(squad(asked(60, seed=2, title="v"))), encoding="utf-8")
     return {
-        "train": _write(folder / "train.jsonl", asked(500, seed=1)),
+        "train": _write(folder / "train.jsonl", asked(600, seed=1)),
         "validation": validation,
         "test": _write(folder / "test.jsonl", asked(80, seed=3, title="s")),
         "unlabelled": _write(folder / "unlabelled.jsonl", bare),
-        "lacking": _write(folder / "lacking.jsonl", asked(500, seed=5, nothing=0.3, title="n")),
+        "lacking": _write(folder / "lacking.jsonl", asked(800, seed=5, nothing=0.3, title="n")),
         "lacking_test": _write(folder / "lacking_test.jsonl", asked(80, seed=6, nothing=0.3)),
     }
 
@@ -115,9 +115,9 @@ def _teacher(base: Path, rows: dict[str, Path], train: str, output: Path) -> flo
                 max_tokens=WINDOW,
             ),
             training=TrainingConfig(
-                epochs=8,
+                epochs=7,
                 learning_rate=3e-3,
-                batch_rows=32,
+                batch_rows=16,
                 precision="float32",
                 attention="sdpa",
                 threads=1,
@@ -183,7 +183,6 @@ def finished(
         data__unlabelled=[str(rows["unlabelled"])],
         student__vocabulary="trim",
         evaluation__control=True,
-        evaluation__memory=True,
         training__epochs=3,
     )
     return folder / "run", distill(made)

@@ -15,6 +15,7 @@ import pytest
 from limbeck.data.squad import read_questions
 from limbeck.distill import distill
 from limbeck.errors import DataError
+from limbeck.run.trial import trial
 from limbeck.training.log import read_log
 
 WINDOW = 40
@@ -41,12 +42,11 @@ def test_the_student_keeps_the_teachers_answers(finished: tuple[Path, Any]) -> N
     assert report.retention.value > 0.85
     assert report.student.score.low <= report.student.score.value <= report.student.score.high
     assert set(report.student.metrics) == {"exact_match"}
-    assert report.student.peak_memory_mb is not None
     assert report.data["unlabelled_rows"] == 40
     assert report.data["test_rows"] == 80
     assert "control" in report.arms
     manifests = [json.loads(p.read_text()) for p in folder.parent.glob("knowledge/*/manifest.json")]
-    assert max(manifest["rows"] for manifest in manifests) > 540 + 100  # windows, not questions
+    assert max(manifest["rows"] for manifest in manifests) > 640 + 80  # windows, not questions
 
 
 def test_the_score_is_that_of_transformers_answers_counted_by_hand(
@@ -82,7 +82,7 @@ def test_the_score_is_that_of_transformers_answers_counted_by_hand(
         assert question.answers is not None
         scores.append(_f1(answer, question.answers[0].text))
     assert several > 10
-    assert report.student.score.value == pytest.approx(np.mean(scores), abs=0.02)
+    assert report.student.score.value == pytest.approx(np.mean(scores))
 
 
 def test_exports_answer_as_the_student_does(finished: tuple[Path, Any]) -> None:
@@ -184,7 +184,7 @@ def test_questions_without_an_answer_are_learned_and_said(
     from limbeck.serve.predictor import Predictor
 
     teacher = tmp_path / "teacher"
-    assert taught("lacking", teacher) > 0.8
+    assert taught("lacking", teacher) > 0.75
     report = distill(
         make(
             tmp_path,
@@ -210,11 +210,8 @@ def test_live_teacher_and_recorded_knowledge_give_the_same_losses(
     """Recording is a shortcut, not another method; here windows of all rows must stay in order."""
     losses = {}
     for source in ("recorded", "live"):
-        made = make(
-            tmp_path, method=method, knowledge__source=source, output=str(tmp_path / source),
-            training__epochs=1,
-        )  # fmt: skip
-        distill(made)
+        made = make(tmp_path, method=method, knowledge__source=source, training__epochs=1)
+        trial(made, folder=tmp_path / source)
         lines = read_log(tmp_path / source / "log.jsonl")
         losses[source] = [line["loss"] for line in lines if "loss" in line]
     np.testing.assert_allclose(losses["recorded"], losses["live"], rtol=1e-4)
@@ -225,33 +222,34 @@ def test_parts_of_a_step_weigh_windows(make: Make, tmp_path: Path) -> None:
     losses = []
     for parts in (1, 2):
         output = tmp_path / f"parts-{parts}"
-        made = make(tmp_path, training__accumulate=parts, student__dropout=0.0, output=str(output))
-        distill(made)
+        made = make(tmp_path, training__accumulate=parts, student__dropout=0.0, training__epochs=1)
+        trial(made, folder=output)
         losses.append([line["loss"] for line in read_log(output / "log.jsonl") if "loss" in line])
     np.testing.assert_allclose(losses[0][:5], losses[1][:5], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "least"),
     [
-        {"student__hidden": 16},
-        {"student__architecture": "distilbert"},
-        {"student__architecture": "albert"},
-        {"student__architecture": "mobilebert"},
-        {"student__pruning__heads": 2, "student__pruning__neurons": 32},
-        {"student__init": "normal"},
+        ({"student__hidden": 16, "student__layers": 4}, 0.8),
+        ({"student__architecture": "distilbert"}, 0.8),
+        ({"student__architecture": "albert"}, 0.8),
+        ({"student__architecture": "mobilebert"}, 0.2),
+        ({"student__pruning__heads": 2, "student__pruning__neurons": 32}, 0.8),
     ],
 )
-def test_students_of_other_shapes_answer(
-    make: Make, tmp_path: Path, settings: dict[str, Any]
+def test_students_of_other_shapes_keep_the_head(
+    make: Make, tmp_path: Path, settings: dict[str, Any], least: float
 ) -> None:
-    """Each has a head that finds answers, and a folder that transformers loads."""
+    """A head that starts anew answers at random for long, and a folder without one is useless."""
     from transformers import AutoModelForQuestionAnswering
 
-    report = distill(make(tmp_path, training__epochs=1, **settings))
-    assert report.student.score.value >= 0
+    done = trial(make(tmp_path, training__epochs=1, **settings))
+    score = done.plan.task.parts(done.student_logits, done.plan.material.test.labels).mean()
+    assert score >= least
+    done.arm.save(tmp_path / "student")
     model, info = AutoModelForQuestionAnswering.from_pretrained(
-        tmp_path / "run" / "student", output_loading_info=True
+        tmp_path / "student", output_loading_info=True
     )
     assert not info["missing_keys"]
     assert model.config.id2label == {0: "start", 1: "end"}
@@ -266,8 +264,8 @@ def test_evaluate_and_export_read_questions(
 
     folder, report = finished
     found = compare(make(tmp_path, data__train=str(rows["test"])), str(folder / "student"))
-    assert found.teacher.score.value == pytest.approx(report.teacher.score.value, abs=0.02)
-    assert found.student.score.value == pytest.approx(report.student.score.value, abs=0.02)
+    assert found.teacher.score.value == pytest.approx(report.teacher.score.value)
+    assert found.student.score.value == pytest.approx(report.student.score.value)
     made = make(tmp_path, data__train=str(rows["test"]), teacher__path=str(folder / "student"))
     exports = export_gated(made, tmp_path / "exported")
     assert {export.name for export in exports if export.score is not None} >= {"onnx"}

@@ -129,10 +129,10 @@ def best_spans(outputs: SpanOutputs, *, max_answer_tokens: int) -> Answers:
     nothing = outputs.values[first].astype(np.float32).sum(axis=1)
     chosen, least = _first_best(scores, rows), _first_best(-nothing, rows)
     place = first[chosen] + 1
-    spans = np.zeros((len(chosen), 2), dtype=np.int64)
-    real = np.isfinite(scores[chosen])
-    spans[real, 0] = outputs.spans[(place + best[chosen])[real], 0]
-    spans[real, 1] = outputs.spans[(place + ends[chosen])[real], 1]
+    real = np.isfinite(scores[chosen])  # else there is no token of a character
+    starts, stops = (np.where(real, place + at[chosen], 0) for at in (best, ends))
+    spans = np.stack([outputs.spans[starts, 0], outputs.spans[stops, 1]], axis=1).astype(np.int64)
+    spans[~real] = 0
     return Answers(spans, scores[chosen], nothing[least], np.stack([chosen, least], axis=1))
 
 

@@ -61,9 +61,10 @@ class SpanTargets:
         Args:
             spans: int64 [rows, 2], first character and the one after the last.
         """
+        places: list[int] = self.places.tolist()
         return [
             self.contexts[place][start:end] if start >= 0 else ""
-            for place, (start, end) in zip(self.places.tolist(), spans.tolist(), strict=True)
+            for place, (start, end) in zip(places, spans.tolist(), strict=True)
         ]
 
 

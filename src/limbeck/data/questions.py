@@ -85,9 +85,10 @@ class QuestionRows(Sequence[Question]):
             return self[slice(place, place + 1)][0]
         texts = self._texts
         columns = (texts.ids[place], texts.texts[place], texts.pairs[place])
-        codes = texts.codes[place].tolist()
+        codes: list[int] = texts.codes[place].tolist()
         return [
-            Question(*row, self._answers(code)) for *row, code in zip(*columns, codes, strict=True)
+            Question(identity, question, context, self._answers(code))
+            for identity, question, context, code in zip(*columns, codes, strict=True)
         ]
 
     def _answers(self, code: int) -> tuple[Answer, ...] | None:
