@@ -37,10 +37,14 @@ def test_a_held_out_share_has_contexts_of_its_own(
     assert not sides[0] & sides[1]
 
 
-def test_squad_reaches_the_rows_of_a_run(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["squad_v1_train_small/train.json", "squad_v1_dev/dev.json", "xquad/zh.json"]
+)
+def test_squad_reaches_the_rows_of_a_run(shared: Path, tmp_path: Path, name: str) -> None:
     """Real contexts, real answers: every window's gold tokens give back an answer of the file."""
     from limbeck.data.encode import encode
     from limbeck.data.per_question import SpanOutputs
+    from limbeck.data.per_word import WordOutputs
     from limbeck.metrics.question_answering import token_f1
     from limbeck.run.material import first_row
     from limbeck.tasks.known import task_of_rows
@@ -48,7 +52,7 @@ def test_squad_reaches_the_rows_of_a_run(shared: Path, tmp_path: Path) -> None:
     from limbeck.tasks.reading import read_texts
     from limbeck.teacher.load import look_at
 
-    source = shared / "data" / "squad_v1_train_small" / "train.json"
+    source = shared / "data" / name
     if not source.exists():
         pytest.skip(f"{source} is not here")
     data = DataConfig(train=str(source), max_tokens=160)
@@ -64,8 +68,6 @@ def test_squad_reaches_the_rows_of_a_run(shared: Path, tmp_path: Path) -> None:
     held = encoded.groups.answers[:, 0] > 0
     for side in (0, 1):
         values[encoded.places.offsets[:-1][held] + encoded.groups.answers[held, side], side] = 9
-    from limbeck.data.per_word import WordOutputs
-
     outputs = encoded.of_texts(WordOutputs(values, encoded.places.offsets, encoded.places.places))
     assert isinstance(outputs, SpanOutputs)
     targets = task.targets(texts, [], source="")

@@ -223,6 +223,24 @@ def test_losses_are_those_of_padded_rows(backend: Any, tmp_path: Path) -> None:
         assert (gradient.abs().sum(1) > 0).all()  # every place has a share, and no other has
 
 
+def test_means_are_over_windows_and_not_over_places(backend: Any, tmp_path: Path) -> None:
+    """A step in parts would weigh a part by the length of its contexts."""
+    from limbeck.training.lessons import Lessons
+
+    texts = _texts(_questions())
+    encoded = encode(texts, backend, max_tokens=48, folder=tmp_path)
+    lessons = Lessons(
+        encoded=encoded,
+        labels=row_targets(TASK.targets(texts, [], source="memory"), encoded),
+        answers=None,
+        teacher=None,
+        ids=row_ids(texts, encoded),
+        task=TASK,
+    )
+    counted = lessons.count(np.array([0, 4, 5]), 1)  # the first question has no label
+    assert (counted.rows, counted.answered, counted.labelled) == (3, 3, 2)
+
+
 def test_targets_are_rows_of_answers() -> None:
     """Splits, fingerprints and unlabelled rows treat them as any other target."""
     texts = _texts(_questions())

@@ -84,8 +84,10 @@ def distilbert_start(weights: Weights, teacher: PreTrainedConfig) -> Start:
         },
     )
     notes = ["token types are folded into the positions"]
-    if "classes.weight" in weights:
+    if "classes.weight" in weights and "pool.weight" in weights:
         own |= _head(weights)
+    else:  # classes of words, which nothing stands in front of
+        own |= renamed(weights, {"classes.": "classifier."})
     eps = float(getattr(teacher, "layer_norm_eps", _EPS))
     if eps != _EPS:
         notes.append(f"its LayerNorms add {_EPS:g} to the variance where the teacher adds {eps:g}")

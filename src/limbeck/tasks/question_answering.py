@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 OUTPUTS = ("start", "end")
 """Of each place: whether an answer starts there, and whether it ends there."""
 LONGEST = 30
-"""Tokens of the longest answer that is given; of SQuAD's dev answers 1 % are longer."""
+"""Tokens of the longest answer that is given. Of 4,000 of SQuAD's training answers 0.3 % are longer
+under BERT's English tokenizer; of XQuAD's Russian ones, which it cuts into letters, 7 %."""
 _SAID_NOTHING = "no answer"
 
 
