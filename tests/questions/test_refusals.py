@@ -45,6 +45,7 @@ def test_refuses_broken_questions_by_name(
     [
         ({"data__question_tokens": 30}, DataError, "no window would get on"),
         ({"data__stride": 60}, DataError, "no window would get on"),
+        ({"data__text_column": "question"}, RecipeError, "are called id, question, context"),
         ({"data__clean__html": True}, RecipeError, "which cleaning would move"),
         ({"data__augment": {"copies": 1}}, RecipeError, "data.augment.copies"),
         ({"method": "exits"}, RecipeError, "terms"),

@@ -20,6 +20,7 @@ from limbeck.data.texts import Item
 from limbeck.errors import DataError
 from limbeck.files import whole_file
 from limbeck.serve.predictor import Prediction, Predictor
+from limbeck.tasks.reading import refuse_columns
 
 
 def predict_file(
@@ -101,6 +102,7 @@ _LINES: dict[str, Callable[[np.ndarray, Sequence[str]], Iterator[str]]] = {
 def _items(texts: str, data: DataConfig, predictor: Predictor) -> Iterator[Item]:
     """What the file, or standard input, asks the run."""
     if predictor.task.reads == "questions":
+        refuse_columns(data)
         asked = questions_of(_objects_of_stdin(), "-") if texts == "-" else read_questions(texts)
         return ((question.question, question.context) for question in asked)
     return _lines_of_stdin() if texts == "-" else _texts_of(texts, data, predictor.paired)

@@ -86,6 +86,7 @@ def _questions(
     rows: Generator[Row] | None,
     folder: Path | None,
 ) -> Texts:
+    refuse_columns(data)
     used = [kind for kind, on in data.clean.model_dump().items() if on]
     if used:
         raise RecipeError(
@@ -103,3 +104,19 @@ def _questions(
     return gather_questions(
         name, questions, source, windowing=windowing, labels=labels, folder=folder
     )
+
+
+def refuse_columns(data: DataConfig) -> None:
+    """Refuse names of columns where rows are questions.
+
+    Raises:
+        RecipeError: If one is named: it would change nothing, unnoticed.
+    """
+    for key in ("text_column", "pair_column", "label_column"):
+        if getattr(data, key) is not None:
+            raise RecipeError(
+                f"data.{key}",
+                f"it is {getattr(data, key)!r}, but the columns of questions are called id, "
+                "question, context and answers",
+                "Leave it out, and rename the columns of the file.",
+            )
