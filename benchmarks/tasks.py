@@ -1,16 +1,19 @@
-"""What is left of a teacher on every task: sets of labels, pairs of texts, numbers, classes.
+"""What is left of a teacher on every task: sets of labels, pairs, numbers, classes, answers.
 
     python benchmarks/tasks.py                       # all sets; goes on from the last finished part
     python benchmarks/tasks.py --sets atis mrpc stsb --threads 1
 
 For each set a teacher is made out of a 6-layer encoder by `limbeck.teach`, then the student of half
 its depth is distilled from it, and the control, the same student, is trained on the labels alone.
-Development rows choose the best state, test rows judge. Writes benchmarks/results/tasks.json.
+Development rows choose the best state, test rows judge. Questions (squad) are split by articles:
+twelve of the dev file's are the test, four others choose, the rest and squad_v1_train_small are
+trained on. Writes benchmarks/results/tasks.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import shutil
 import subprocess
@@ -26,6 +29,7 @@ import numpy as np
 from limbeck.config.load import load_recipe
 from limbeck.config.recipe import TeachRecipe
 from limbeck.data.read import read_rows
+from limbeck.data.squad import Question, read_questions, with_titles
 from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.files import read_json, write_json
 from limbeck.machine import describe
@@ -38,6 +42,8 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "benchmarks" / "results" / "tasks.json"
 WORK = ROOT / "runs" / "tasks"
+_CHOOSING = 4
+"""Articles of SQuAD whose questions choose the best state."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,13 @@ SETS = {
     "stsb": _Set("regression", teacher_epochs=2, data=(("score_range", (0.0, 5.0)),)),
     "ag_news": _Set("single_label", teacher_epochs=2),
     "clinc150": _Set("single_label", teacher_epochs=5, epochs=5),
+    "squad": _Set(
+        "question_answering",
+        teacher_epochs=2,
+        learning_rate=1e-4,
+        epochs=2,
+        data=(("max_tokens", 256),),
+    ),
 }
 
 
@@ -92,7 +105,7 @@ def main() -> None:
             continue
         print(f"== {name}", flush=True)
         with shown():
-            found = _run(name, arguments.data / name, arguments.threads)
+            found = _run(name, arguments.data, arguments.threads)
         everything = {
             "command": shlex.join(["python", "benchmarks/tasks.py", *sys.argv[1:]]),
             "machine": describe(),
@@ -102,10 +115,14 @@ def main() -> None:
     show(everything.get("sets", {}))
 
 
-def _run(name: str, folder: Path, threads: int | None) -> dict[str, Any]:
+def _run(name: str, data: Path, threads: int | None) -> dict[str, Any]:
     """Teacher, student and control of a set: their scores, and what they took."""
     own = SETS[name]
     work = WORK / name
+    folder = data / name
+    if own.task == "question_answering":
+        folder = work / "rows"
+        _split_by_articles(data, folder)
     files = {
         "train": str(folder / "train.jsonl"),
         "validation": str(folder / "dev.jsonl"),
@@ -145,6 +162,36 @@ def teacher_of(name: str, data: Path, threads: int | None) -> Path:
     files["test"] = str(folder / "test.jsonl")
     _teacher(own, files | dict(own.data), folder, work / "teacher", threads)
     return work / "teacher"
+
+
+def _split_by_articles(data: Path, folder: Path) -> None:
+    """SQuAD's dev file and the small training file as flat rows of three splits."""
+    questions = read_questions(str(data / "squad_v1_dev" / "dev.json"))
+    titles = read_json(data / "squad_v1_dev" / "split_titles.json")
+    first, chosen = sorted(titles["train"])[:-_CHOOSING], sorted(titles["train"])[-_CHOOSING:]
+    more = read_questions(str(data / "squad_v1_train_small" / "train.json"))
+    splits = {
+        "train": [*more, *with_titles(questions, first)],
+        "dev": with_titles(questions, chosen),
+        "test": with_titles(questions, titles["test"]),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in splits.items():
+        lines = (json.dumps(_flat(row), ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def _flat(question: Question) -> dict[str, Any]:
+    answers = question.answers or ()
+    return {
+        "id": question.id,
+        "question": question.question,
+        "context": question.context,
+        "answers": {
+            "text": [answer.text for answer in answers],
+            "answer_start": [answer.start for answer in answers],
+        },
+    }
 
 
 def _teacher(

@@ -21,6 +21,7 @@ from limbeck.tasks.head import head_of
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.reading import read_texts
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
+from limbeck.tasks.settling import settled
 from limbeck.tasks.task import Task, agreement
 from limbeck.teacher.load import Checkpoint, look_at
 
@@ -144,6 +145,7 @@ def _rows(
     rows = read_texts("test", source, recipe.data, task, labels=True)
     if task.apart:
         return _scored_pairs(rows)
+    task = settled(task, recipe.data, [rows])
     names = task.names(rows, recipe.data, checkpoint.labels, source)
     labels = task.targets(rows, names, source=source)
     bare = int((~labelled(labels)).sum())

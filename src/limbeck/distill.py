@@ -324,11 +324,13 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
     if rows < 500:
         noise = luck(rows, plan.task.score_name)
         warnings.append(f"{rows} test rows are few: differences under {noise} are noise.")
-    if plan.encoded.cut > 0.01 * len(plan.encoded):
-        share = plan.encoded.cut / len(plan.encoded)
+    if plan.encoded.cut > 0.01 * len(plan.material.train.texts):
+        share = plan.encoded.cut / len(plan.material.train.texts)
         warnings.append(
             f"{share:.1%} of the training texts are cut at {plan.max_tokens} tokens "
             "(data.max_tokens)."
+            if plan.encoded.groups is None
+            else f"{share:.1%} of the training questions lose their end (data.question_tokens)."
         )
     if "control" not in arms and not plan.task.apart:
         warnings.append("There is no control arm, so nothing says what the teacher bought.")

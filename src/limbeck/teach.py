@@ -7,7 +7,10 @@ from pathlib import Path
 
 from limbeck.config.recipe import TeachRecipe
 from limbeck.config.terms import HardTerm
-from limbeck.data.encode import Encoded, encode
+from limbeck.data.encode import encode
+from limbeck.data.encoded import Encoded
+from limbeck.data.targets import row_targets
+from limbeck.data.window_rows import row_ids
 from limbeck.errors import OutputError, RecipeError
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.files import whole_folder, write_json
@@ -109,10 +112,10 @@ def _teach(
         (HardTerm(weight=1.0),),
         Lessons(
             encoded=lessons,
-            labels=material.train.labels,
+            labels=row_targets(material.train.labels, lessons),
             answers=None,
             teacher=None,
-            ids=material.train.texts.ids,
+            ids=row_ids(material.train.texts, lessons),
             task=material.task,
         ),
         Exam(encoded(material.validation), material.validation.labels, material.task),

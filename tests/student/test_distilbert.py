@@ -141,3 +141,32 @@ def test_refuses_to_cut_the_widths_of_a_masked_lm(masked_lm: Any) -> None:
     """A rotated head behind an activation is another head."""
     with pytest.raises(StudentError, match="masked-LM head cannot be cut"):
         masked_lm.plan(architecture="distilbert", hidden=16, head="masked_lm")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "head"), [("TokenClassification", "token_classifier"), ("QuestionAnswering", "span")]
+)
+def test_heads_of_tokens_start_as_the_teachers(
+    random_teacher: Path, tmp_path: Path, kind: str, head: str
+) -> None:
+    """They have no pooler, whose absence must not stop the student, nor leave its head new."""
+    import shutil
+
+    import transformers
+    from tests.student.conftest import Bench
+
+    from limbeck.teacher.head import logits_of
+
+    folder = tmp_path / "teacher"
+    shutil.copytree(random_teacher, folder)
+    config = transformers.BertConfig.from_pretrained(random_teacher)
+    model = getattr(transformers, f"BertFor{kind}")(config)
+    model.save_pretrained(folder)
+    bench = Bench(folder, model, tmp_path / "tokens")
+    _, built = bench.build(architecture="distilbert", layers=4, head=head)
+    batch = bench.batch()
+    given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    real = batch.attention_mask.bool()
+    own, theirs = (logits_of(one(**given))[real] for one in (built.model, bench.model))
+    torch.testing.assert_close(own, theirs, atol=1e-4, rtol=1e-4)

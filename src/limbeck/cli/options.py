@@ -20,7 +20,8 @@ LabelColumn = Annotated[str | None, typer.Option(help="Found likewise.")]
 Task = Annotated[
     str | None,
     typer.Option(
-        help="single_label, multi_label, regression or token_classification; found by itself."
+        help="single_label, multi_label, regression, token_classification or question_answering; "
+        "found by itself."
     ),
 ]
 Unlabelled = Annotated[

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import TEXT_COLUMNS, TextColumns, find, text_columns
 from limbeck.data.read import Row, read_rows
+from limbeck.data.squad import questions_of, read_questions
 from limbeck.data.texts import Item
 from limbeck.errors import DataError
 from limbeck.files import whole_file
-from limbeck.serve.predictor import Predictor
+from limbeck.serve.predictor import Prediction, Predictor
+from limbeck.tasks.reading import refuse_columns
 
 
 def predict_file(
@@ -27,7 +29,7 @@ def predict_file(
     """Answer every text of a file, in order, to `output` or to standard output."""
     predictor = Predictor(run, bulk=True)
     data = DataConfig(text_column=text_column, pair_column=pair_column)
-    rows = _lines_of_stdin() if texts == "-" else _texts_of(texts, data, predictor.paired)
+    rows = _items(texts, data, predictor)
     if output is None:
         _write(predictor, rows, sys.stdout)
         return
@@ -37,17 +39,27 @@ def predict_file(
 
 
 def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
-    if predictor.task.of_words:
+    if predictor.task.reads != "texts":
+        tell = _found_entities if predictor.task.reads == "words" else _found_answer
         for prediction in predictor.stream(rows):
-            found = [
-                asdict(replace(one, probability=round(one.probability, 6)))
-                for one in prediction.entities
-            ]
-            stream.write(json.dumps({"entities": found}, ensure_ascii=False) + "\n")
+            stream.write(json.dumps(tell(prediction), ensure_ascii=False) + "\n")
         return
     to_lines = _LINES[predictor.task.name]
     for answers in predictor.stream_probabilities(rows):
         stream.write("".join(to_lines(answers, predictor.labels)))
+
+
+def _found_entities(prediction: Prediction) -> dict[str, Any]:
+    found = [
+        asdict(replace(one, probability=round(one.probability, 6))) for one in prediction.entities
+    ]
+    return {"entities": found}
+
+
+def _found_answer(prediction: Prediction) -> dict[str, Any]:
+    start, end = prediction.span or (None, None)
+    score = None if prediction.probability is None else round(prediction.probability, 6)
+    return {"answer": prediction.label, "start": start, "end": end, "score": score}
 
 
 def _class_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
@@ -85,6 +97,30 @@ _LINES: dict[str, Callable[[np.ndarray, Sequence[str]], Iterator[str]]] = {
     "sentence_embeddings": _vector_lines,
 }
 """A task's answers as JSON lines."""
+
+
+def _items(texts: str, data: DataConfig, predictor: Predictor) -> Iterator[Item]:
+    """What the file, or standard input, asks the run."""
+    if predictor.task.reads == "questions":
+        refuse_columns(data)
+        asked = questions_of(_objects_of_stdin(), "-") if texts == "-" else read_questions(texts)
+        return ((question.question, question.context) for question in asked)
+    return _lines_of_stdin() if texts == "-" else _texts_of(texts, data, predictor.paired)
+
+
+def _objects_of_stdin() -> Iterator[Row]:
+    for number, line in enumerate(_lines_of_stdin(), start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(
+                f"standard input, line {number}",
+                "this is no JSON object",
+                'Give a line a question, such as {"question": "Who?", "context": "Ann ran."}.',
+            )
+        yield row
 
 
 def _lines_of_stdin() -> Iterator[str]:

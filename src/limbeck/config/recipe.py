@@ -31,6 +31,7 @@ TaskName = Literal[
     "multi_label",
     "regression",
     "token_classification",
+    "question_answering",
     "sentence_embeddings",
 ]
 
@@ -134,6 +135,17 @@ class DataConfig(Strict):
     )
     max_tokens: Annotated[int, Field(ge=4)] = Field(
         default=128, description="Texts are cut to this many tokens, or to what the teacher takes."
+    )
+    stride: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="question_answering: contexts longer than max_tokens are read in windows that "
+        "share this many tokens; more than the longest answer has, or it is whole in none. A third "
+        "of max_tokens when not given.",
+    )
+    question_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="question_answering: longer questions lose their end. A sixth of max_tokens "
+        "when not given.",
     )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
@@ -295,8 +307,8 @@ class Recipe(Strict):
     task: TaskName = Field(
         default="auto",
         description="What the model does; auto reads it from the teacher's config: classes (one a "
-        "text), sets of classes, a number, or tags of words; or from its modules.json: sentence "
-        "embeddings. A text may be a pair of texts in the first three.",
+        "text), sets of classes, a number, tags of words, or answers to questions; or from its "
+        "modules.json: sentence embeddings. A text may be a pair of texts in the first three.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."
@@ -370,7 +382,8 @@ class TeachRecipe(Strict):
         default="auto",
         description="What the teacher is to do; auto is regression where the labels stand in a "
         "column named score, multi_label where they are lists or have a separator, "
-        "token_classification where rows hold lists of tokens and no text, else single_label.",
+        "token_classification where rows hold lists of tokens and no text, question_answering "
+        "where they hold question, context and answers, else single_label.",
     )
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(learning_rate=5e-5))
     dropout: Share = Field(

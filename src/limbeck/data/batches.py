@@ -9,8 +9,8 @@ import numpy as np
 
 from limbeck.data.encode import Encoded
 from limbeck.data.flat import FlatFile
-from limbeck.data.per_word import words_of
 from limbeck.data.places import Places
+from limbeck.data.ragged import words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,9 +29,11 @@ class Batch:
         attention_mask: int64 [batch, tokens], 1 where there is a token.
         token_type_ids: int64 [batch, tokens], or None where the tokenizer gives none.
         places: int64 [masked], the tokens to be guessed, counted row after row with the padding;
-            or [answered], the tokens that stand for words; None where answers are about texts.
+            or [answered], the tokens that stand for words or may begin and end an answer; None
+            where answers are about texts.
         labels: int64 [masked], the tokens that stood there; or the classes (-100 where unlabelled)
-            of the rows [batch] or words [answered]; None where nobody asks.
+            of the rows [batch] or words [answered], or where the rows' answers start and end
+            [batch, 2]; None where nobody asks.
         words: int64 [answered], which words the places are of: the rows' words are counted one
             row after the other, those without a token too. None where places are masked tokens.
     """

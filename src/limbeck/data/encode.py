@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.encoded import Encoded
 from limbeck.data.flat import FlatFile
-from limbeck.data.places import NOWHERE, Places, word_places
+from limbeck.data.places import word_places
 from limbeck.data.texts import Texts
 from limbeck.data.tokenizer_bytes import tokenizer_bytes
+from limbeck.data.window_rows import encode_windows, window_ids
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.progress import step
 
@@ -26,53 +27,6 @@ _LOST = 0.01
 """Share of tagged words that may be lost inside the token of a word with another tag."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of texts, one after the other.
-
-    Attributes:
-        ids: int32, all token ids.
-        type_ids: uint8, all segment ids, or None where they are all 0.
-        offsets: int64, rows + 1 places: row i is ids[offsets[i]:offsets[i + 1]].
-        cut: Number of texts that were longer than `max_tokens`.
-        max_tokens: The longest a row can be.
-        places: The first token of each word, if answers are about words; else None.
-    """
-
-    ids: np.ndarray | FlatFile
-    type_ids: np.ndarray | FlatFile | None
-    offsets: np.ndarray
-    cut: int
-    max_tokens: int
-    places: Places | None = None
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens a row, special tokens included (int32)."""
-        return np.diff(self.offsets).astype(np.int32)
-
-    @property
-    def answers_a_row(self) -> float:
-        """Outputs of a head on these rows, on average: one each, or one a word."""
-        if self.places is None or not len(self):
-            return 1.0
-        return len(self.places.places) / len(self)
-
-    def where_also(self, other: Encoded) -> Encoded:
-        """The same, with no places of the words that `other` has no token of.
-
-        Two tokenizers may cut a text at other words: what one of two models was not shown is not
-        compared.
-        """
-        if self.places is None or other.places is None:
-            return self
-        shown = np.where(other.places.places >= 0, self.places.places, NOWHERE)
-        return replace(self, places=replace(self.places, places=shown))
-
-
 def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path) -> Encoded:
     """The texts' token ids, from `folder` if they were encoded before, else made and kept there.
 
@@ -81,7 +35,12 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
         tokenizer: A `tokenizers.Tokenizer` (a transformers tokenizer's `backend_tokenizer`).
         max_tokens: Longer texts are cut; the special tokens stay.
         folder: Where encoded texts are kept, addressed by texts, tokenizer and `max_tokens`.
+
+    Returns:
+        A row a text, but of questions a row a window.
     """
+    if texts.windowing is not None:
+        return encode_windows(texts, tokenizer, max_tokens=max_tokens, folder=folder)
     digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
     digest.update(f"{texts.fingerprint()} {max_tokens}".encode())
     place = folder / digest.hexdigest()
@@ -125,6 +84,9 @@ def encoded_rows(
     texts: Texts, tokenizer: Tokenizer, max_tokens: int
 ) -> Iterator[tuple[list[int], list[int], bool]]:
     """Token ids, segment ids and whether the text was cut, row by row."""
+    if texts.windowing is not None:
+        yield from window_ids(texts, tokenizer, max_tokens)
+        return
     own = type(tokenizer).from_str(tokenizer.to_str())
     own.no_padding()
     own.enable_truncation(max_tokens)

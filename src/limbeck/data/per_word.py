@@ -1,7 +1,7 @@
 """Outputs and targets of tasks that answer word by word: any number of them a row.
 
-Both are indexed by rows, as arrays of one output a row are, so that code that samples, sorts or
-joins rows need not know which of the two it has.
+Both are indexed by rows, as arrays of one output a row are (and answers in texts,
+`data.per_question`), so that code that samples, sorts or joins rows need not know which it has.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data.per_question import SpanOutputs, all_questions
+from limbeck.data.ragged import Rows, end_to_end, words_of
+
 Outputs = Any
-"""What a head says about rows: an array [rows, outputs], or `WordOutputs`."""
+"""What a head says about rows: an array [rows, outputs], `WordOutputs` or `SpanOutputs`."""
 Targets = Any
-"""What rows are to be answered with: an array (`data.targets`), or `WordTargets`."""
-Rows = int | Sequence[int] | np.ndarray
+"""What rows are to be answered with: an array (`data.targets`), `WordTargets` or `SpanTargets`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,6 @@ class WordOutputs:
         return WordOutputs(self.values[words], offsets, self.places[words])
 
 
-def words_of(offsets: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The places of some rows' words, row after row, and the offsets of these rows alone."""
-    picked = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-    starts = offsets[picked]
-    counts = offsets[picked + 1] - starts
-    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return np.arange(ends[-1]) + np.repeat(starts - ends[:-1], counts), ends
-
-
 def spread(
     said: np.ndarray, words: np.ndarray, places: np.ndarray, offsets: np.ndarray
 ) -> WordOutputs:
@@ -97,18 +90,18 @@ def spread(
 
 def together(parts: Sequence[Outputs]) -> Outputs:
     """Outputs of some rows, and of some more, as one; there is at least one part."""
+    if isinstance(parts[0], SpanOutputs):
+        return all_questions(parts)
     if not isinstance(parts[0], WordOutputs):
         return np.concatenate(parts)
-    ends = np.cumsum([0, *(part.offsets[-1] for part in parts)])
-    offsets = [part.offsets[1:] + end for part, end in zip(parts, ends, strict=False)]
     return WordOutputs(
         np.concatenate([part.values for part in parts]),
-        np.concatenate([np.zeros(1, dtype=np.int64), *offsets]),
+        end_to_end([part.offsets for part in parts]),
         np.concatenate([part.places for part in parts]),
     )
 
 
 def finite(outputs: Outputs) -> bool:
     """Whether no output is NaN or infinite."""
-    values = outputs.values if isinstance(outputs, WordOutputs) else outputs
+    values = outputs.values if isinstance(outputs, WordOutputs | SpanOutputs) else outputs
     return bool(np.isfinite(values).all())

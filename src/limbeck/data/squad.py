@@ -11,10 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from limbeck.data.read import read_rows, text_lines
+from limbeck.data.columns import known
+from limbeck.data.read import Row, read_rows, text_lines
 from limbeck.errors import DataError, nearest
 
 _SHOWN = 60
+_COLUMNS = ("question", "context", "answers")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,35 @@ def read_questions(source: str) -> list[Question]:
             stand at its place: the student would learn to answer with something else.
     """
     articles = _articles(Path(source))
-    found = list(_flat(source) if articles is None else _nested(articles, source))
+    if articles is not None:
+        return _checked(_nested(articles, source), source)
+    with closing(read_rows(source)) as rows:
+        return questions_of(rows, source)
+
+
+def questions_of(rows: Iterable[Row], source: str) -> list[Question]:
+    """The questions of flat rows, as `read_questions` reads them from a file.
+
+    Args:
+        rows: With the columns id, question, context and answers.
+        source: What they are called in messages.
+    """
+    return _checked(_flat(rows, source), source)
+
+
+def shown_question(source: str) -> Row | None:
+    """The columns that a question of SQuAD's JSON has, or None if the file is no such thing."""
+    articles = _articles(Path(source))
+    return None if articles is None else dict.fromkeys(_COLUMNS)
+
+
+def holds_questions(row: Row) -> bool:
+    """Whether a row looks like a question with its context and answers."""
+    return all(known(row, (column,)) is not None for column in _COLUMNS)
+
+
+def _checked(questions: Iterable[Question], source: str) -> list[Question]:
+    found = list(questions)
     if not found:
         raise DataError(source, "there is no question", "Give a file with at least one.")
     seen: set[str] = set()
@@ -121,22 +151,21 @@ def _nested(articles: Sequence[Any], source: str) -> Iterator[Question]:
                 yield _question(asked, context, answers, title, where)
 
 
-def _flat(source: str) -> Iterator[Question]:
+def _flat(rows: Iterable[Row], source: str) -> Iterator[Question]:
     contexts: dict[str, str] = {}
-    with closing(read_rows(source)) as rows:
-        for number, row in enumerate(rows, start=1):
-            where = f"{source}, row {number}"
-            identity = row.get("id", str(number))
-            context = _part(row, "context", where)
-            context = contexts.setdefault(context, context) if isinstance(context, str) else context
-            answers = row.get("answers")
-            if isinstance(answers, str):
-                answers = _json(answers, where)
-            if isinstance(answers, Mapping):
-                answers = _paired(answers, where)
-            asked = {**row, "id": identity}
-            title = str(row.get("title") or "")
-            yield _question(asked, context, answers, title, f"{source}, question {identity}")
+    for number, row in enumerate(rows, start=1):
+        where = f"{source}, row {number}"
+        identity = row.get("id", str(number))
+        context = _part(row, "context", where)
+        context = contexts.setdefault(context, context) if isinstance(context, str) else context
+        answers = row.get("answers")
+        if isinstance(answers, str):
+            answers = _json(answers, where)
+        if isinstance(answers, Mapping):
+            answers = _paired(answers, where)
+        asked = {**row, "id": identity}
+        title = str(row.get("title") or "")
+        yield _question(asked, context, answers, title, f"{source}, question {identity}")
 
 
 def _question(

@@ -13,6 +13,7 @@ from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import TEXT_COLUMNS, known
 from limbeck.data.conll import LINE
 from limbeck.data.read import Row
+from limbeck.data.squad import holds_questions
 from limbeck.errors import DataError
 
 TOKEN_COLUMNS = ("tokens", "words", "token", "word")
@@ -157,7 +158,8 @@ def untagged(rows: Iterable[Row], data: DataConfig, source: str) -> Iterator[Row
     """Rows for a task of texts, as they are.
 
     Raises:
-        DataError: If the first one holds a list of tokens and nobody named a column of texts.
+        DataError: If the first one holds a list of tokens, or a question, its context and answers,
+            and nobody named a column of texts.
     """
     for number, row in enumerate(rows):
         if not number and data.text_column is None and holds_tokens(row):
@@ -167,5 +169,12 @@ def untagged(rows: Iterable[Row], data: DataConfig, source: str) -> Iterator[Row
                 "of whole texts",
                 "Set task=token_classification (with a teacher of that task), or name the column "
                 "of the texts: data.text_column.",
+            )
+        if not number and data.text_column is None and holds_questions(row):
+            raise DataError(
+                source,
+                "the rows hold questions, contexts and answers, and the task is one of whole texts",
+                "Set task=question_answering (with a teacher of that task), or name the column of "
+                "the texts: data.text_column.",
             )
         yield row

@@ -1,13 +1,16 @@
 """What rows are to be answered with, as arrays: classes, sets of classes, or numbers.
 
 Classes are int64 [rows] and sets of classes int8 [rows, classes] of 0 and 1, -100 where a row has
-none; numbers are float32 [rows], NaN where a row has none. Classes of words are `WordTargets`.
+none; numbers are float32 [rows], NaN where a row has none. Classes of words are `WordTargets`,
+answers to questions `SpanTargets`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from limbeck.data.encoded import Encoded
+from limbeck.data.per_question import SpanTargets
 from limbeck.data.per_word import Targets, WordTargets
 from limbeck.data.texts import UNLABELLED, Texts
 
@@ -17,6 +20,8 @@ _RARE = 10
 
 def labelled(targets: Targets) -> np.ndarray:
     """Which rows have a target (bool [rows])."""
+    if isinstance(targets, SpanTargets):
+        return targets.codes >= 0
     if isinstance(targets, WordTargets):
         counts = np.diff(targets.offsets)
         known = np.concatenate([[0], np.cumsum(targets.values != UNLABELLED)])
@@ -28,6 +33,12 @@ def labelled(targets: Targets) -> np.ndarray:
 
 def with_none(targets: Targets, more: Texts) -> Targets:
     """The targets, and then those of more rows that have none."""
+    if isinstance(targets, SpanTargets):
+        codes, places = (
+            np.concatenate([own, np.full(len(more), -1, dtype=own.dtype)])
+            for own in (targets.codes, targets.places)
+        )
+        return SpanTargets(targets.written, codes, targets.contexts, places)
     if isinstance(targets, WordTargets):
         assert more.words is not None  # read for the same task
         bare = np.full(len(more.words.starts), UNLABELLED, dtype=np.int64)
@@ -39,13 +50,25 @@ def with_none(targets: Targets, more: Texts) -> Targets:
     return np.concatenate([targets, bare])
 
 
+def row_targets(targets: Targets, encoded: Encoded) -> Targets:
+    """What encoded rows are to be answered with: the texts' targets, or those of their windows.
+
+    Args:
+        targets: Of the texts.
+        encoded: Their rows.
+    """
+    return targets if encoded.groups is None else encoded.groups.answers
+
+
 def strata(targets: Targets) -> np.ndarray:
     """Class indices (int64, -100 without a target) to stratify by.
 
     Sets of classes are classes of their own, but for those of few rows, which are one together: of
     thousands of rare sets half would be held out. So are those of the words of a row. Numbers fall
-    into tenths of the rows.
+    into tenths of the rows, questions into those with an answer and those without.
     """
+    if isinstance(targets, SpanTargets):
+        return np.where(targets.codes >= 0, targets.answerable().astype(np.int64), UNLABELLED)
     if isinstance(targets, WordTargets):
         return strata(_sets(targets))
     if targets.dtype == np.int64:

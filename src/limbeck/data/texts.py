@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from limbeck.config.recipe import DataConfig
+from limbeck.data.asked import Asked, Windowing
 from limbeck.data.clean import cleaner
 from limbeck.data.columns import TextColumns, find, known, text_columns
 from limbeck.data.raw_labels import LabelForm
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from limbeck.data.words import Words
 
 UNLABELLED = -100
-Item = str | tuple[str, str] | WordedText
-"""What a model is asked about: a text, a pair of texts, or a text and its words."""
+Item = str | tuple[str, str] | WordedText | Asked
+"""What a model is asked about: a text, a pair of texts, a text and its words, or a question."""
 _CHUNK = 16_384
 
 
@@ -37,12 +38,14 @@ def characters(item: Item) -> int:
 
 
 def sides(item: Item) -> tuple[str, ...]:
-    """The texts of an item: one, or both of a pair."""
+    """The texts of an item: one, or both of a pair; of a question it and its context."""
     match item:
         case str():
             return (item,)
         case WordedText():
             return (item.text,)
+        case Asked():
+            return (item.question, item.context)
         case _:
             return item
 
@@ -58,6 +61,7 @@ class Texts:
         codes: int32, a row's place in `written`, -1 where it has no label.
         paired: Whether each row has a second text.
         words: Where the words of the texts stand, if answers are about words; else None.
+        windowing: How contexts (the second texts) are read, if rows are questions; else None.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Texts:
     codes: np.ndarray
     paired: bool = False
     words: Words | None = None
+    windowing: Windowing | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,9 +107,22 @@ class Texts:
                     yield list(map(WordedText, texts, spans))
                 elif self.paired:
                     seconds = batch.column("pair").slice(start, size).to_pylist()
-                    yield list(zip(texts, seconds, strict=True))
+                    yield self._pairs(texts, seconds)
                 else:
                     yield texts
+
+    def item(self, row: int) -> Item:
+        """What a model is asked about one row."""
+        text = self.texts[row]
+        if self.words is not None:
+            return WordedText(text, self.words.spans(row))
+        return self._pairs([text], [self.pairs[row]])[0] if self.paired else text
+
+    def _pairs(self, texts: Sequence[str], seconds: Sequence[str]) -> list[Item]:
+        pairs = zip(texts, seconds, strict=True)
+        if self.windowing is None:
+            return list(pairs)
+        return [Asked(question, context, self.windowing) for question, context in pairs]
 
     def text_batches(self, size: int = _CHUNK) -> Iterator[list[str]]:
         """The (first) texts alone, likewise."""
@@ -122,7 +140,7 @@ class Texts:
         """The rows at `indices`, which rise."""
         rows, codes = self.rows.take(indices), self.codes[indices]
         words = None if self.words is None else self.words.take(indices)
-        return Texts(self.name, rows, self.written, codes, self.paired, words)
+        return Texts(self.name, rows, self.written, codes, self.paired, words, self.windowing)
 
     def unlabelled_after(self, other: Texts) -> Texts:
         """The rows of `other`, and then these without their labels."""
@@ -131,7 +149,7 @@ class Texts:
         rows, words = other.rows + self.rows, None
         if self.words is not None and other.words is not None:
             words = self.words.untagged_after(other.words)
-        return Texts(other.name, rows, other.written, codes, other.paired, words)
+        return Texts(other.name, rows, other.written, codes, other.paired, words, other.windowing)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -143,10 +161,12 @@ class Texts:
                     digest.update(b"\x00")
         if self.words is not None:
             digest.update(self.words.tobytes())
+        if self.windowing is not None:
+            digest.update(repr(self.windowing).encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """A hash of ids, texts and words in their order; labels do not count."""
+        """A hash of all that is asked, in its order, and of ids; labels do not count."""
         return self._fingerprint
 
 
@@ -273,12 +293,25 @@ def _refuse_half_characters(text: str, where: str) -> None:
 
 def folded_hashes(texts: Texts) -> np.ndarray:
     """One 64-bit hash a row, of the text with Unicode, case and white space folded."""
-    hashes = np.empty(len(texts), dtype=np.uint64)
-    for position, item in enumerate(texts.items()):
-        folded = "\x00".join(map(_folded, sides(item)))
+    return _hashes("\x00".join(map(_folded, sides(item))) for item in texts.items())
+
+
+def kinship(texts: Texts) -> np.ndarray:
+    """One 64-bit hash a row, equal for rows that tell of each other: those of the same text.
+
+    Questions about one context are kin: who has learned to answer one knows the context of all.
+    """
+    if texts.windowing is None:
+        return folded_hashes(texts)
+    return _hashes(_folded(sides(item)[1]) for item in texts.items())
+
+
+def _hashes(texts: Iterable[str]) -> np.ndarray:
+    hashes = array("Q")
+    for folded in texts:
         digest = hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8)
-        hashes[position] = int.from_bytes(digest.digest(), "little")
-    return hashes
+        hashes.append(int.from_bytes(digest.digest(), "little"))
+    return np.array(hashes, dtype=np.uint64)
 
 
 def _folded(text: str) -> str:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limbeck.data.encode import Encoded, tokenizer_bytes
+from limbeck.data.encoded import Encoded
 from limbeck.data.flat import FlatFile
-from limbeck.data.spans import SPECIAL, spans_of
 from limbeck.data.squad import Question
-from limbeck.data.texts import UNLABELLED
+from limbeck.data.tokenizer_bytes import tokenizer_bytes
+from limbeck.data.window_cut import (
+    CLS,
+    END,
+    END_TOKEN,
+    FIRST,
+    ROW,
+    START_TOKEN,
+    Cutting,
+    cut_into_windows,
+)
 from limbeck.errors import DataError
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.progress import step
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 _CHUNK = 1024
-_FIRST, _END, _START_TOKEN, _END_TOKEN, _ROW, _CLS = range(6)
-"""Columns of what is kept for each window."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,11 @@ class Windows:
     answers: np.ndarray
     cls: np.ndarray
     cut_questions: int
+
+    @property
+    def about(self) -> np.ndarray:
+        """All of it, as `window_cut.Cut` has it."""
+        return np.stack([*self.context.T, *self.answers.T, self.rows, self.cls], axis=1)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,15 +105,8 @@ def encode_questions(
         DataError: If a window has no room for new tokens beside question and stride, or the
             tokenizer has no such token or no places.
     """
-    special = tokenizer.num_special_tokens_to_add(is_pair=True)
-    if max_tokens - question_tokens - special <= stride:
-        raise DataError(
-            "data.max_tokens, data.stride, data.question_tokens",
-            f"a window of {max_tokens} tokens less {question_tokens} of the question and {special} "
-            f"special ones does not hold more than the stride of {stride}: no window would get on",
-            f"Set data.stride below {max_tokens - question_tokens - special}, or max_tokens above "
-            f"{question_tokens + special + stride}.",
-        )
+    how = Cutting(cls_id, max_tokens, stride, question_tokens)
+    refuse_narrow(tokenizer, how)
     digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
     digest.update(f"windows {cls_id} {max_tokens} {stride} {question_tokens}".encode())
     for question in questions:
@@ -110,22 +114,34 @@ def encode_questions(
     place = folder / f"windows-{digest.hexdigest()}"
     if not _whole(place):
         with whole_folder(place) as part:
-            _write(part, questions, tokenizer, (cls_id, max_tokens, stride, question_tokens))
+            _write(part, questions, tokenizer, how)
     return _open(place)
 
 
-def _write(
-    part: Path,
-    questions: Sequence[Question],
-    tokenizer: Tokenizer,
-    settings: tuple[int, int, int, int],
-) -> None:
-    cls_id, max_tokens, stride, question_tokens = settings
+def refuse_narrow(tokenizer: Tokenizer, how: Cutting) -> None:
+    """Refuse windows that hold no more of the context than the stride.
+
+    Raises:
+        DataError: If so: none would get on.
+    """
+    special = tokenizer.num_special_tokens_to_add(is_pair=True)
+    room = how.max_tokens - how.question_tokens - special
+    if room <= how.stride:
+        raise DataError(
+            "data.max_tokens, data.stride, data.question_tokens",
+            f"a window of {how.max_tokens} tokens less {how.question_tokens} of the question and "
+            f"{special} special ones does not hold more than the stride of {how.stride}: no window "
+            "would get on",
+            f"Set data.stride below {room}, or max_tokens above "
+            f"{how.question_tokens + special + how.stride}.",
+        )
+
+
+def _write(part: Path, questions: Sequence[Question], tokenizer: Tokenizer, how: Cutting) -> None:
     own = type(tokenizer).from_str(tokenizer.to_str())
-    own.no_padding()
-    lengths: list[int] = []
+    offsets: list[np.ndarray] = [np.zeros(1, dtype=np.int64)]
     about: list[np.ndarray] = []
-    cut = 0
+    shortened = 0
     with (
         (part / "ids.bin").open("wb") as ids,
         (part / "types.bin").open("wb") as types,
@@ -134,128 +150,18 @@ def _write(
     ):
         for start in range(0, len(questions), _CHUNK):
             chunk = questions[start : start + _CHUNK]
-            own.no_truncation()
-            asked, were_cut = _shortened([q.question for q in chunk], own, question_tokens)
-            cut += were_cut
-            own.enable_truncation(max_tokens, stride=stride, strategy="only_second")
-            pairs = [(text, q.context) for text, q in zip(asked, chunk, strict=True)]
-            windows: list[Encoding] = []
-            rows: list[int] = []
-            for row, encoding in enumerate(own.encode_batch(pairs)):
-                here = [encoding, *encoding.overflowing]
-                windows += here
-                rows += [row] * len(here)
-            about.append(_told(windows, rows, chunk, asked, cls_id, (ids, types, spans)))
-            about[-1][:, _ROW] += start
-            lengths += [len(window) for window in windows]
+            cut = cut_into_windows(chunk, own, how)
+            for file, array in ((ids, cut.ids), (types, cut.types), (spans, cut.spans)):
+                file.write(array.tobytes())
+            about.append(cut.about)
+            about[-1][:, ROW] += start
+            offsets.append(cut.offsets[1:] + offsets[-1][-1])
+            shortened += cut.shortened
             progress.advance(len(chunk))
-    np.save(part / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    np.save(part / "offsets.npy", np.concatenate(offsets))
     np.save(part / "windows.npy", np.concatenate(about))
-    meta = {"questions": len(questions), "cut_questions": cut, "max_tokens": max_tokens}
+    meta = {"questions": len(questions), "cut_questions": shortened, "max_tokens": how.max_tokens}
     write_json(part / "meta.json", meta)
-
-
-def _shortened(texts: list[str], tokenizer: Tokenizer, tokens: int) -> tuple[list[str], int]:
-    """The texts cut to that many tokens, and how many were cut."""
-    shortened, cut = list(texts), 0
-    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    for place, encoding in enumerate(encodings):
-        cut += len(encoding) > tokens
-        while len(encoding) > tokens:  # the last word's beginning may be more tokens than before
-            end = max(encoding.offsets[tokens - 1][0], 1)
-            if end >= len(shortened[place]):
-                end = len(shortened[place]) - 1
-            shortened[place] = shortened[place][:end].rstrip() or shortened[place][:1]
-            encoding = tokenizer.encode(shortened[place], add_special_tokens=False)
-            if len(shortened[place]) == 1:
-                break
-    return shortened, cut
-
-
-def _told(
-    windows: list[Encoding],
-    rows: list[int],
-    chunk: Sequence[Question],
-    asked: list[str],
-    cls_id: int,
-    files: tuple[IO[bytes], IO[bytes], IO[bytes]],
-) -> np.ndarray:
-    """Writes ids, segments and spans of windows; what else there is to know, a row a window."""
-    found = spans_of(windows, [asked[row] for row in rows], [chunk[row].context for row in rows])
-    spans = np.stack([found.starts, found.ends], 1)
-    spans[found.sequences != 1] = 0
-    ids = np.array([i for window in windows for i in window.ids], dtype=np.int32)
-    about = np.zeros((len(windows), 6), dtype=np.int64)
-    about[:, _ROW] = rows
-    marks: dict[int, np.ndarray | None] = {}
-    for number, row in enumerate(rows):
-        window = slice(found.offsets[number], found.offsets[number + 1])
-        cls = np.flatnonzero((found.sequences[window] == SPECIAL) & (ids[window] == cls_id))
-        if not len(cls):
-            raise _no_cls(cls_id)
-        inside = np.flatnonzero(found.sequences[window] == 1)
-        first, end = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-        about[number, [_FIRST, _END, _CLS]] = first, end, cls[0]
-        mine = spans[window][first:end]
-        if row not in marks:
-            marks = {row: _after_marks(chunk[row].context)}
-        if (after := marks[row]) is not None:
-            _with_marks(mine, after)
-        last = row not in rows[number + 1 : number + 2]
-        opening = row not in rows[max(number - 1, 0) : number]
-        about[number, [_START_TOKEN, _END_TOKEN]] = _target(
-            chunk[row], mine, first, int(cls[0]), opening=opening, last=last
-        )
-    files[0].write(ids.tobytes())
-    files[1].write(bytes(t for window in windows for t in window.type_ids))
-    files[2].write(spans.astype(np.int32).tobytes())
-    return about
-
-
-def _target(
-    question: Question, spans: np.ndarray, first: int, cls: int, *, opening: bool, last: bool
-) -> tuple[int, int]:
-    """First and last token of the answer, the [CLS] token, or -100, as tokens of a window."""
-    if question.answers is None:
-        return UNLABELLED, UNLABELLED
-    found = _answer_tokens(question, spans, opening=opening, last=last)
-    return (first + found[0], first + found[1]) if found else (cls, cls)
-
-
-def _after_marks(text: str) -> np.ndarray | None:
-    """Where the marks (accents, vowel signs) end that begin at each character; None if none do."""
-    if text.isascii():
-        return None
-    marks = np.array([unicodedata.category(character)[0] == "M" for character in text])
-    if not marks.any():
-        return None
-    after = np.where(marks, len(text), np.arange(len(text)))
-    return np.append(np.minimum.accumulate(after[::-1])[::-1], len(text))
-
-
-def _with_marks(spans: np.ndarray, after: np.ndarray) -> None:
-    """Gives tokens the marks behind them that the tokenizer drops: an answer is told with them."""
-    visible = np.flatnonzero(spans[:, 1] > spans[:, 0])
-    starts, ends = spans[visible].T
-    bound = np.append(starts[1:], len(after))
-    spans[visible, 1] = np.maximum(ends, np.minimum(after[ends], bound))
-
-
-def _answer_tokens(
-    question: Question, spans: np.ndarray, *, opening: bool, last: bool
-) -> tuple[int, int] | None:
-    """First and last token of the first answer among a window's, if they hold it whole."""
-    visible = np.flatnonzero(spans[:, 1] > spans[:, 0])
-    if not question.answers or not len(visible):
-        return None
-    answer = question.answers[0]
-    start, end = answer.start, answer.start + len(answer.text)
-    seen = spans[visible]
-    if (start < seen[0, 0] and not opening) or (end > seen[-1, 1] and not last):
-        return None
-    first = int(np.searchsorted(np.maximum.accumulate(seen[:, 1]), start, side="right"))
-    final = int(np.searchsorted(seen[:, 0], end, side="left")) - 1
-    return None if first > final else (int(visible[first]), int(visible[final]))
 
 
 def _whole(place: Path) -> bool:
@@ -273,7 +179,7 @@ def _whole(place: Path) -> bool:
 def _open(place: Path) -> Windows:
     meta, about = read_json(place / "meta.json"), np.load(place / "windows.npy")
     offsets = np.load(place / "offsets.npy")
-    again = about[1:, _ROW][np.diff(about[:, _ROW]) == 0]
+    again = about[1:, ROW][np.diff(about[:, ROW]) == 0]
     return Windows(
         encoded=Encoded(
             ids=FlatFile(place / "ids.bin", np.int32),
@@ -283,18 +189,9 @@ def _open(place: Path) -> Windows:
             max_tokens=meta["max_tokens"],
         ),
         spans=FlatFile(place / "spans.bin", np.int32),
-        rows=about[:, _ROW],
-        context=about[:, [_FIRST, _END]],
-        answers=about[:, [_START_TOKEN, _END_TOKEN]],
-        cls=about[:, _CLS],
+        rows=about[:, ROW],
+        context=about[:, [FIRST, END]],
+        answers=about[:, [START_TOKEN, END_TOKEN]],
+        cls=about[:, CLS],
         cut_questions=meta["cut_questions"],
-    )
-
-
-def _no_cls(cls_id: int) -> DataError:
-    return DataError(
-        "the tokenizer",
-        f"a window of question and context has no token {cls_id} (the cls_token), on which a model "
-        "says that there is no answer",
-        "Use the model's own tokenizer, with its post-processor for pairs.",
     )

@@ -8,6 +8,20 @@ from limbeck.tasks.task import Task
 _VECTORS = """from sentence_transformers import SentenceTransformer
 
 vectors = SentenceTransformer("<this folder>").encode(["a text"])"""
+_ANSWERS = """from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("<this folder>")
+model = AutoModelForQuestionAnswering.from_pretrained("<this folder>")
+context = "The river runs to the sea."
+inputs = tokenizer("Where to?", context, return_tensors="pt", return_offsets_mapping=True)
+places = inputs.pop("offset_mapping")[0].tolist()
+inside = [sequence == 1 for sequence in inputs.sequence_ids(0)]
+said = model(**inputs)
+starts, ends = said.start_logits[0].tolist(), said.end_logits[0].tolist()
+tokens = [token for token, of_context in enumerate(inside) if of_context]
+pairs = [(first, last) for first in tokens for last in tokens if first <= last < first + 30]
+first, last = max(pairs, key=lambda pair: starts[pair[0]] + ends[pair[1]])
+print(context[places[first][0] : places[last][1]])  # contexts longer than the model: in windows"""
 
 
 def model_card(report: Report, task: Task) -> str:
@@ -50,6 +64,8 @@ def _usage(report: Report, task: Task) -> str:
     """The lines that answer with it; a pipeline shows one label, unless it is asked for all."""
     if task.apart:
         return _VECTORS
+    if task.reads == "questions":  # transformers 5 has no pipeline for it
+        return _ANSWERS
     every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""
     text = '{"text": "a text", "text_pair": "another"}' if report.data.get("pairs") else '"a text"'
     lines = f'''from transformers import pipeline

@@ -9,9 +9,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from limbeck.data.asked import Asked, Windowing
 from limbeck.data.texts import Item, characters
 from limbeck.data.worded import WordedText
 
@@ -35,7 +37,7 @@ def peak_memory_mb(
         The peak in MB, or None where the operating system does not tell.
     """
     longest = sorted(texts, key=characters)[-_TEXTS:]
-    told = [[one.text, one.spans] if isinstance(one, WordedText) else one for one in longest]
+    told = list(map(_told, longest))
     request = {"runtime": runtime, "path": path, "texts": told, "max_tokens": max_tokens}
     done = subprocess.run(
         [sys.executable, "-m", "limbeck.evaluation.memory"],
@@ -66,11 +68,24 @@ def _answer(request: dict[str, Any]) -> float | None:
     return own_peak_mb()
 
 
+def _told(item: Item) -> Any:
+    """What is asked, as JSON."""
+    match item:
+        case WordedText():
+            return [item.text, item.spans]
+        case Asked():
+            return [item.question, item.context, asdict(item.windowing)]
+        case _:
+            return item
+
+
 def _item(told: Any) -> Item:
     """What was asked, from JSON, which has no tuples."""
     if isinstance(told, str):
         return told
-    first, second = told
+    first, second, *windowing = told
+    if windowing:
+        return Asked(first, second, Windowing(**windowing[0]))
     if isinstance(second, str):
         return first, second
     return WordedText(first, tuple((start, end) for start, end in second))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from limbeck.data.per_word import Outputs, Targets
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Texts, sides
 from limbeck.evaluation.report import Disagreement
 from limbeck.tasks.task import Task
 
@@ -30,12 +30,12 @@ def worst_disagreements(
     teacher, student = task.answers(teacher_logits[rows]), task.answers(student_logits[rows])
     found = []
     for place, row in enumerate(rows):
-        theirs, own = task.said(teacher[place], names), task.said(student[place], names)
-        text = texts.texts[row]
+        item = texts.item(row)
+        theirs, own = task.said(teacher[place], names, item), task.said(student[place], names, item)
         found.append(
             Disagreement(
                 id=texts.ids[row],
-                text=f"{text}\n{texts.pairs[row]}" if texts.paired else text,
+                text="\n".join(sides(item)),
                 label=task.wanted(labels[row], names),
                 teacher=theirs.words,
                 student=own.words,

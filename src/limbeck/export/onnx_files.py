@@ -16,8 +16,10 @@ from limbeck.files import whole_file, write_json
 from limbeck.progress import step
 from limbeck.runtime.openvino_model import openvino_failure
 from limbeck.tasks.head import head_of
+from limbeck.tasks.settling import facts_of
 from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.head import logits_of
 from limbeck.teacher.load import Checkpoint, load_classifier, look_at
 from limbeck.teacher.pooling import vectors_of
 
@@ -68,7 +70,7 @@ def export_variants(
     A variant that cannot be made is returned with its reason; the others are still there.
 
     Args:
-        source: A folder with a classifier or a sentence encoder, or a hub name.
+        source: A folder with any of the heads that limbeck knows, or a hub name.
         folder: Where the files go.
         max_tokens: Where texts are cut at prediction.
         clean: The cleaning that is applied at prediction.
@@ -144,7 +146,7 @@ def _write_companions(
     write_json(
         folder / "limbeck.json",
         {
-            "task": task.name,
+            **facts_of(task),
             "pairs": paired,
             "labels": checkpoint.labels,
             "max_tokens": checkpoint.max_tokens(max_tokens),
@@ -171,12 +173,12 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
 
         def forward(self, *inputs: Any) -> Any:
             with first_token_only(self.model, checkpoint.family):
-                return self.model(**dict(zip(names, inputs, strict=True))).logits
+                return logits_of(self.model(**dict(zip(names, inputs, strict=True))))
 
     output = "logits" if vectors_of(checkpoint.config) is None else "sentence_embedding"
     example = _example(checkpoint, "pt")
     axes = {0: "batch", 1: "tokens"}
-    of_words = head_of(checkpoint.config) == "token_classifier"
+    of_words = head_of(checkpoint.config) in ("token_classifier", "span")
     # The exporter that traces: onnxruntime's fusions and quantizer know its graphs, and not
     # those of torch.export (seen with torch 2.13 and onnxruntime 1.31).
     torch.onnx.export(

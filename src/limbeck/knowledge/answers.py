@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
-from limbeck.data.per_word import words_of
+from limbeck.data.ragged import words_of
 from limbeck.knowledge.columns import rounded
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import zero_padding

@@ -14,12 +14,13 @@ from limbeck.data.batches import batches_by_length
 from limbeck.data.encode import Encoded
 from limbeck.data.per_word import WordOutputs
 from limbeck.data.texts import Texts
+from limbeck.data.window_rows import row_ids
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
 from limbeck.knowledge.columns import FLOAT16_MAX, as_column, logits_column, row_columns
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, text_hashes
+from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, row_hashes
 from limbeck.knowledge.size import knowledge_mb
 from limbeck.knowledge.store import Identity, Store
 from limbeck.machine import kept_pages
@@ -52,8 +53,8 @@ def record(
     Args:
         model: The teacher, in eval mode.
         checkpoint: Its tokenizer's facts.
-        texts: The rows; their ids go into the shards.
-        encoded: Their token ids under the teacher's tokenizer.
+        texts: The texts; their ids go into the shards.
+        encoded: Their rows under the teacher's tokenizer: the texts, or windows of them.
         teacher_fingerprint: From `teacher.load.fingerprint`.
         kind: What to keep.
         settings: Folder and shard size.
@@ -67,7 +68,7 @@ def record(
         texts=texts.fingerprint(),
         max_tokens=encoded.max_tokens,
         kind=kind,
-        rows=len(texts),
+        rows=len(encoded),
         shard_rows=settings.shard_rows,
     )
     store = Store(Path(settings.folder), identity)
@@ -93,7 +94,7 @@ def record(
             progress.note(f"{earlier.reused:,} answers were known")
     else:
         say(f"  the teacher's answers on {texts.name} are in {store.place}: nothing to ask")
-    return Recorded(store, encoded.lengths, checkpoint, encoded.places)
+    return Recorded(store, encoded.lengths, checkpoint, encoded)
 
 
 def _check_space(
@@ -133,7 +134,7 @@ def _shard(
     columns: dict[str, list[np.ndarray]] = {
         name: [np.empty(0)] * len(rows) for name in identity.kind.columns()
     }
-    hashes = text_hashes(texts, span)
+    hashes = row_hashes(texts, encoded, span)
     unknown = earlier.fill(hashes, logits, columns)
     _, first, repeats = np.unique(hashes[unknown], return_index=True, return_inverse=True)
     new = unknown[first]
@@ -148,7 +149,7 @@ def _shard(
     for values in (logits, *columns.values()):
         for place, source in zip(unknown, new[repeats], strict=True):
             values[place] = values[source]
-    ids = pa.array(texts.ids[span.start : span.stop], pa.large_string())
+    ids = pa.array(row_ids(texts, encoded)[span.start : span.stop], pa.large_string())
     _refuse_broken(logits, columns, identity.kind, ids, checkpoint.path)
     return pa.table(
         {

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from limbeck.data.per_word import Outputs, WordOutputs, words_of
-from limbeck.data.places import Places
+from limbeck.data.encoded import Encoded
+from limbeck.data.per_word import Outputs, WordOutputs
+from limbeck.data.ragged import words_of
 from limbeck.errors import KnowledgeError
 from limbeck.knowledge.columns import read_row
 from limbeck.knowledge.store import Store
@@ -30,7 +31,7 @@ class Recorded:
         store: The shards.
         lengths: Tokens of each row.
         checkpoint: The teacher's.
-        places: The rows' words, where words are answered.
+        encoded: The rows, where more than one answer a row is given.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Recorded:
         store: Store,
         lengths: np.ndarray,
         checkpoint: Checkpoint,
-        places: Places | None = None,
+        encoded: Encoded | None = None,
     ) -> None:
         self._checkpoint = checkpoint
         self.place = store.place
@@ -49,7 +50,8 @@ class Recorded:
         shards = [store.shard(shard) for shard in range(store.identity.shards)]
         self._pages = Pages([shard.file for shard in shards])
         self._tables = [shard.table for shard in shards]
-        self._places = places
+        self._encoded = encoded
+        self._places = None if encoded is None else encoded.places
         self._logits = [_logits_of(table, checkpoint) for table in self._tables]
 
     def __len__(self) -> int:
@@ -71,11 +73,11 @@ class Recorded:
         return torch.from_numpy(np.concatenate(said)[words])
 
     def all_logits(self) -> Outputs:
-        """Logits of every row [rows, classes], float32, or those of its words."""
+        """Logits of every text [rows, classes], float32, or those of its words or places."""
         said = np.concatenate([logits.whole for logits in self._logits])
-        if self._places is None:
+        if self._encoded is None or self._places is None:
             return said
-        return WordOutputs(said, self._places.offsets, self._places.places)
+        return self._encoded.of_texts(WordOutputs(said, self._places.offsets, self._places.places))
 
     def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:
         """A part, zero-padded to `width` tokens, float32.

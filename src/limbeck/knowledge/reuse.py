@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limbeck.data.encoded import Encoded
 from limbeck.data.texts import Texts
 from limbeck.files import read_json
 from limbeck.knowledge.columns import column_row
@@ -36,10 +37,32 @@ def text_hashes(texts: Texts, span: range) -> np.ndarray:
     if texts.words is not None:
         spans = map(texts.words.spans, span)
         whole = (f"{text}\x00{places}" for text, places in zip(whole, spans, strict=True))
-    digests = [
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for text in whole
-    ]
+    return _hashes(text.encode("utf-8", "surrogatepass") for text in whole)
+
+
+def row_hashes(texts: Texts, encoded: Encoded, span: range) -> np.ndarray:
+    """One 64-bit hash a row of a span: of its text, or of its window.
+
+    A window is its token ids and the places that are answered: the same piece of two contexts is
+    asked about once.
+
+    Args:
+        texts: The texts.
+        encoded: Their rows.
+        span: Of rows.
+    """
+    if encoded.groups is None or encoded.places is None:
+        return text_hashes(texts, span)
+    places, ends = encoded.places.places, encoded.places.offsets
+    return _hashes(
+        encoded.ids[int(encoded.offsets[row]) : int(encoded.offsets[row + 1])].tobytes()
+        + places[ends[row] : ends[row + 1]].tobytes()
+        for row in span
+    )
+
+
+def _hashes(contents: Iterable[bytes]) -> np.ndarray:
+    digests = [hashlib.blake2b(content, digest_size=8).digest() for content in contents]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 

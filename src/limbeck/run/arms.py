@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
+from limbeck.data.targets import row_targets
+from limbeck.data.window_rows import row_ids
 from limbeck.evaluation.measure import Contender
 from limbeck.export.onnx_files import export_variants
 from limbeck.files import size_mb, whole_folder
@@ -180,10 +182,10 @@ def classroom(
     encoded = student_encoding(plan, "train", cache=cache)
     lessons = Lessons(
         encoded=encoded if answers is None else encoded.where_also(plan.encoded),
-        labels=train_split.labels,
+        labels=row_targets(train_split.labels, encoded),
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
-        ids=train_split.texts.ids,
+        ids=row_ids(train_split.texts, encoded),
         rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
         task=plan.task,
     )

@@ -58,8 +58,7 @@ def describe(plan: Plan) -> list[str]:
         f"labelled, {counts['train_rows_dropped']:,} dropped as leaks), validation "
         f"{counts['validation_rows']:,}, test {counts['test_rows']:,}"
         + (" (the validation rows: no test file)" if plan.material.tested_on_validation else ""),
-        f"          {int(plan.encoded.offsets[-1]):,} training tokens, {plan.encoded.cut:,} texts "
-        f"cut at {plan.max_tokens} tokens",
+        f"          {int(plan.encoded.offsets[-1]):,} training tokens, {_cut_line(plan)}",
         *([f"before    {plan.general.in_words()}"] if plan.general else []),
         *(f"stage     {stage.name}: {_terms_line(stage.terms)}" for stage in plan.stages),
         f"terms     {_terms_line(plan.terms)}",
@@ -80,8 +79,22 @@ def _task_line(plan: Plan) -> str:
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     if plan.task.apart:
         return f"{plan.task.name.replace('_', ' ')} ({len(plan.teacher.labels)} numbers a text)"
+    if plan.task.reads == "questions":
+        return (
+            f"{plan.task.name.replace('_', ' ')} ({' and '.join(names)} of a piece of the context)"
+        )
     pairs = ", pairs of texts" if plan.material.train.texts.paired else ""
     return f"{plan.task.name.replace('_', ' ')} ({len(names)}: {shown}){pairs}"
+
+
+def _cut_line(plan: Plan) -> str:
+    encoded = plan.encoded
+    if encoded.groups is None:
+        return f"{encoded.cut:,} texts cut at {plan.max_tokens} tokens"
+    return (
+        f"{len(encoded):,} windows of at most {plan.max_tokens} tokens, {encoded.cut:,} questions "
+        "cut"
+    )
 
 
 def _terms_line(terms: Sequence[Term]) -> str:

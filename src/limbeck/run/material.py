@@ -15,12 +15,14 @@ from limbeck.data.conll import ENDINGS, token_rows
 from limbeck.data.per_word import Targets
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
+from limbeck.data.squad import shown_question
 from limbeck.data.targets import labelled, strata, with_none
-from limbeck.data.texts import Texts, folded_hashes
+from limbeck.data.texts import Texts, folded_hashes, kinship
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
 from limbeck.run.augmentation import copies_of, masked_lm_of
 from limbeck.tasks.reading import read_texts
+from limbeck.tasks.settling import settled
 from limbeck.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -128,8 +130,9 @@ def gather_material(
     train = split["train"]
     for name, texts in split.items():
         _refuse_odd(train, texts, f"data.{name}")
-    names = task.names(train, data, teacher_labels, where["train"])
     rows = list(split.values())
+    task = settled(task, data, rows)
+    names = task.names(train, data, teacher_labels, where["train"])
     labels = {
         name: task.targets(texts, names, source=where[name], beside=rows)
         for name, texts in split.items()
@@ -199,6 +202,8 @@ def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
         return next(dataset_rows(datasets["train"], "train"), {})
     if data.train is None:
         return {}
+    if (question := shown_question(data.train)) is not None:
+        return question
     ending = Path(data.train).suffix.lower()
     by_token = ending in ENDINGS and ending != ".txt"  # which is a text a line, unless told
     return next(token_rows(data.train) if by_token else read_rows(data.train), {})
@@ -228,7 +233,7 @@ def _hold_out(
 ) -> tuple[Labelled, Labelled]:
     kept, held = stratified_holdout(
         strata(lesson.labels),
-        folded_hashes(lesson.texts),
+        kinship(lesson.texts),
         share=data.validation_share,
         seed=seed,
         source=source,
@@ -274,7 +279,7 @@ def _with_unlabelled(
 
 
 def _refuse_unalterable(data: DataConfig, task: Task) -> None:
-    if data.augment.copies and task.of_words:
+    if data.augment.copies and task.reads != "texts":
         raise RecipeError(
             "data.augment.copies",
             f"it is {data.augment.copies}, but the task is {task.name}: in an altered copy nobody "

@@ -161,7 +161,7 @@ def _refuse_heads(term: Term, where: str, student: StudentPlan, teacher: Checkpo
 def _refuse_unfit(terms: Sequence[Term], where: str, task: Task) -> None:
     """Refuse terms about class distributions where the outputs are none."""
     for place, term in enumerate(terms):
-        if isinstance(term, ExitsTerm) and task.of_words:
+        if isinstance(term, ExitsTerm) and task.reads != "texts":
             raise RecipeError(
                 f"{where}.terms[{place}]",
                 f"the task is {task.name}, and exits answer whole texts",

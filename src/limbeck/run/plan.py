@@ -136,9 +136,13 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     quiz = quiz_of(recipe, material)
     encoded = _encoded(recipe, teacher, material, cache)
     max_tokens = encoded.max_tokens
-    if encoded.cut:
+    if encoded.cut and encoded.groups is None:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
+    elif encoded.cut:
+        say(f"  {encoded.cut} training questions are longer than data.question_tokens and are cut")
+    # What is told of each token is compared token by token.
+    exact = bool(kind.parts) or encoded.groups is not None
+    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=exact)
     student = early
     if trimmed is not None:
         student = _with_vocabulary(
@@ -271,7 +275,7 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
 
 
 def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
-    if recipe.ensemble.teachers and task.of_words:
+    if recipe.ensemble.teachers and task.reads != "texts":
         raise RecipeError(
             "ensemble.teachers",
             f"the task is {task.name}, and several teachers are mixed text by text only",
@@ -381,10 +385,18 @@ def _refuse_other_width(student: StudentPlan, teacher: Checkpoint, material: Mat
 def _refuse_other_tokens(
     student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
 ) -> None:
-    if student.init != "checkpoint" or not objective.parts:
+    of_tokens = student.head == "span" and objective.needs_teacher
+    if student.init != "checkpoint" or not (objective.parts or of_tokens):
         return
     if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
         return
+    if of_tokens:
+        raise RecipeError(
+            "student.checkpoint",
+            f"the teacher says of each token whether an answer starts or ends there, but the "
+            f"student from {recipe.student.checkpoint} has another tokenizer",
+            "Use a checkpoint with the teacher's tokenizer, or cut the student out of the teacher.",
+        )
     raise RecipeError(
         "objective.terms",
         f"a term compares states of the same tokens, but the student from "

@@ -13,6 +13,7 @@ import numpy as np
 from limbeck.data.per_word import Outputs, together
 from limbeck.data.texts import Item
 from limbeck.runtime.answerer import Answerer
+from limbeck.runtime.tokens import Tokens
 
 WINDOW = 4096
 """Texts that are sorted together: with as many, 1.5 % of what is computed is padding (SST-2)."""
@@ -75,11 +76,13 @@ def answer_windows(answerer: Answerer, windows: Iterable[Sequence[Item]]) -> Ite
 class _Window:
     """Texts whose batches are being computed, or will be when they are asked for."""
 
+    tokens: Tokens
     batches: list[tuple[np.ndarray, Callable[[], Outputs]]]
 
     def logits(self) -> Outputs:
         whole = together([computed() for _, computed in self.batches])
-        return whole[np.argsort(np.concatenate([rows for rows, _ in self.batches]))]
+        order = np.argsort(np.concatenate([rows for rows, _ in self.batches]))
+        return self.tokens.of_items(whole[order])
 
 
 def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor | None) -> _Window:
@@ -90,7 +93,7 @@ def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor |
             batches.append((rows, partial(answerer.logits_of, tokens, rows)))
         else:
             batches.append((rows, pool.submit(answerer.logits_of, tokens, rows).result))
-    return _Window(batches)
+    return _Window(tokens, batches)
 
 
 def batches_of(lengths: np.ndarray, budget: int) -> list[np.ndarray]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from limbeck.data.asked import Asked
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
 from limbeck.files import read_json
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
+from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
 
-_CHUNK = 1024
+_CHUNK, _QUESTIONS = 1024, 128
 """Texts whose encodings (100 bytes a token and more) are in memory at a time."""
 
 
@@ -30,7 +32,8 @@ class Companions:
         self.padding = Padding(facts["pad_id"], left=facts["padding_side"] == "left")
         self._types = types
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(facts["max_tokens"])
+        self._max_tokens: int = facts["max_tokens"]
+        self._tokenizer.enable_truncation(self._max_tokens)
         self._tokenizer.no_padding()
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
@@ -40,6 +43,16 @@ class Companions:
         for start in range(0, len(worded), _CHUNK):
             parts.append(
                 word_tokens(self._tokenizer, worded[start : start + _CHUNK], types=self._types)
+            )
+        asked = [item for item in texts if isinstance(item, Asked)]
+        for start in range(0, len(asked), _QUESTIONS):
+            parts.append(
+                window_tokens(
+                    self._tokenizer,
+                    asked[start : start + _QUESTIONS],
+                    max_tokens=self._max_tokens,
+                    types=self._types,
+                )
             )
         if parts:
             return joined(parts)

@@ -50,7 +50,8 @@ class OnnxAnswerer:
 
     def logits(self, texts: Sequence[Item]) -> Outputs:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
-        return self.logits_of(self.tokens(texts), np.arange(len(texts)))
+        tokens = self.tokens(texts)
+        return tokens.of_items(self.logits_of(tokens, np.arange(len(tokens))))
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""

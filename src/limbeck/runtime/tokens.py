@@ -8,7 +8,9 @@ from itertools import chain
 
 import numpy as np
 
-from limbeck.data.per_word import Outputs, spread, words_of
+from limbeck.data.encoded import grouped
+from limbeck.data.per_word import Outputs, WordOutputs, spread
+from limbeck.data.ragged import end_to_end, words_of
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,31 @@ class Padding:
 
 
 @dataclass(frozen=True)
+class Windowed:
+    """Which windows belong together.
+
+    Attributes:
+        offsets: int64, items + 1 places: item i has rows offsets[i] to offsets[i + 1].
+        spans: int32 [places, 2], the characters that each place of `Tokens.places` stands for.
+    """
+
+    offsets: np.ndarray
+    spans: np.ndarray
+
+
+@dataclass(frozen=True)
 class Tokens:
-    """Token ids of texts, one after the other, without padding.
+    """Token ids of texts (or windows of them), one after the other, without padding.
 
     Attributes:
         ids: int32, all token ids.
         type_ids: uint8, all segment ids, or None where the model takes none.
         offsets: int64, texts + 1 places: text i is ids[offsets[i]:offsets[i + 1]].
         places: int32, the token of its text that stands for each word, one text's words after the
-            other's (`data.places`); None where texts are answered.
+            other's (`data.places`), or at which an answer may start or end; None where texts are
+            answered.
         words: int64, texts + 1 places of the texts' words among these, or None.
+        windowed: Which rows are windows of one text, or None where each is a text.
     """
 
     ids: np.ndarray
@@ -44,6 +61,7 @@ class Tokens:
     offsets: np.ndarray
     places: np.ndarray | None = None
     words: np.ndarray | None = None
+    windowed: Windowed | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -90,6 +108,13 @@ class Tokens:
         said = logits[line[found], (shift[line] + tokens)[found]]
         return spread(said, found, tokens, offsets)
 
+    def of_items(self, outputs: Outputs) -> Outputs:
+        """Outputs of all rows, in their order, as outputs of what was asked."""
+        if self.windowed is None:
+            return outputs
+        assert isinstance(outputs, WordOutputs)
+        return grouped(outputs, self.windowed.offsets, self.windowed.spans)
+
 
 def flat(ids: Sequence[Sequence[int]], type_ids: Iterable[Sequence[int]] | None) -> Tokens:
     """Lists of ids, as tokenizers give them, end to end."""
@@ -112,16 +137,17 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
     types = [part.type_ids for part in parts if part.type_ids is not None]
     places = [part.places for part in parts if part.places is not None]
     words = [part.words for part in parts if part.words is not None]
+    windowed = [part.windowed for part in parts if part.windowed is not None]
     return Tokens(
         ids=np.concatenate([part.ids for part in parts]),
         type_ids=np.concatenate(types) if types else None,
-        offsets=_one_after_the_other([part.offsets for part in parts]),
+        offsets=end_to_end([part.offsets for part in parts]),
         places=None if not words else np.concatenate(places),
-        words=None if not words else _one_after_the_other(words),
+        words=None if not words else end_to_end(words),
+        windowed=None
+        if not windowed
+        else Windowed(
+            end_to_end([part.offsets for part in windowed]),
+            np.concatenate([part.spans for part in windowed]),
+        ),
     )
-
-
-def _one_after_the_other(offsets: Sequence[np.ndarray]) -> np.ndarray:
-    starts = np.cumsum([0, *(int(part[-1]) for part in offsets)])
-    moved = [part[1:] + start for part, start in zip(offsets, starts, strict=False)]
-    return np.concatenate([np.zeros(1, dtype=np.int64), *moved])

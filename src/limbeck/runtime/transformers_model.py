@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import TeacherConfig
+from limbeck.data.asked import Asked
 from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
 from limbeck.runtime.answerer import BATCH_TOKENS
-from limbeck.runtime.tokens import Padding, Tokens, flat
+from limbeck.runtime.tokens import Padding, Tokens, flat, joined
+from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
+from limbeck.teacher.head import logits_of
 from limbeck.teacher.load import backend_of, load_classifier, look_at
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _GPU_BATCH_TOKENS = 16384
+_CHUNK = 128
+"""Questions whose windows' encodings are in memory at a time."""
 
 
 class TransformersAnswerer:
@@ -56,8 +61,9 @@ class TransformersAnswerer:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         import torch
 
-        if any(isinstance(item, WordedText) for item in texts):
-            return self.logits_of(self.tokens(texts), np.arange(len(texts)))
+        if any(isinstance(item, WordedText | Asked) for item in texts):
+            tokens = self.tokens(texts)
+            return tokens.of_items(self.logits_of(tokens, np.arange(len(tokens))))
         first, second = _columns(texts)
         inputs = self._tokenizer(
             first,
@@ -75,6 +81,11 @@ class TransformersAnswerer:
         worded = [item for item in texts if isinstance(item, WordedText)]
         if worded:
             return word_tokens(self._cutting, worded, types=self._types)
+        asked = [item for item in texts if isinstance(item, Asked)]
+        if asked:
+            return joined(
+                [self._windows(asked[n : n + _CHUNK]) for n in range(0, len(asked), _CHUNK)]
+            )
         first, second = _columns(texts)
         made = self._tokenizer(
             first,
@@ -94,8 +105,11 @@ class TransformersAnswerer:
             name: torch.from_numpy(array).to(self._model.device) for name, array in arrays.items()
         }
         with torch.inference_mode():
-            logits = self._model(**inputs).logits.float().cpu().numpy()
+            logits = logits_of(self._model(**inputs)).float().cpu().numpy()
         return tokens.outputs(logits, rows, self._padding)
+
+    def _windows(self, asked: Sequence[Asked]) -> Tokens:
+        return window_tokens(self._cutting, asked, max_tokens=self._max_tokens, types=self._types)
 
 
 def _columns(texts: Sequence[Item]) -> tuple[list[str], list[str] | None]:

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from limbeck.config.recipe import CleanConfig
+from limbeck.data.asked import Asked
 from limbeck.data.clean import cleaner
+from limbeck.data.per_question import SpanAnswers
 from limbeck.data.per_word import Outputs, WordOutputs
 from limbeck.data.texts import Item, sides
 from limbeck.data.worded import WordedText, worded
@@ -18,7 +20,8 @@ from limbeck.files import read_json
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
-from limbeck.tasks.known import task_named
+from limbeck.tasks.question_answering import QuestionAnswering
+from limbeck.tasks.settling import task_from
 from limbeck.tasks.token_classification import Found, entities_said
 
 _ONE_BATCH = 32
@@ -27,22 +30,25 @@ _ONE_BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """An answer to one text, or pair of texts.
+    """An answer to one text, pair of texts, or question about a text.
 
     Attributes:
-        label: In words: the likeliest class, the classes that apply, the number, or the first
-            numbers of a vector.
+        label: In words: the likeliest class, the classes that apply, the number, the first
+            numbers of a vector, or the piece of the context that answers ("" where none does).
         probability: How sure that is, 0 to 1; None of a number.
         probabilities: Every class's; of a regression its number and of a sentence embedding the
             numbers of its vector, by their places, which are no probabilities; empty where words
-            are answered.
+            or questions are answered.
         entities: Where words are answered: the entities of the text, in its order.
+        span: Where questions are answered: the answer's first character in the context, and the
+            one after its last; None where the context does not answer.
     """
 
     label: str
     probability: float | None
     probabilities: dict[str, float]
     entities: tuple[Found, ...] = ()
+    span: tuple[int, int] | None = None
 
 
 class Predictor:
@@ -73,7 +79,7 @@ class Predictor:
             )
         facts = read_json(folder / "export" / "limbeck.json")
         self.labels: list[str] = facts["labels"]
-        self.task = task_named(facts.get("task", "single_label"))
+        self.task = task_from(facts)
         self.paired: bool | None = False if self.task.apart else facts.get("pairs")
         self._clean = cleaner(CleanConfig(**facts["clean"]))
         self._bulk = bulk
@@ -114,7 +120,7 @@ class Predictor:
         """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
 
         Of a regression these are its numbers, of sentence embeddings the vectors; where words are
-        answered they are `WordOutputs`.
+        answered they are `WordOutputs`, of questions `SpanAnswers`.
         """
         for _, answers in self._answered(self._windows(texts, size)):
             yield answers
@@ -152,7 +158,9 @@ class Predictor:
 
     def _asked(self, item: Item, parts: Sequence[str]) -> Item:
         """The cleaned texts as the model is asked: with their words where those are answered."""
-        if self.task.of_words:
+        if isinstance(self.task, QuestionAnswering):
+            return Asked(parts[0], parts[1], self.task.windowing)
+        if self.task.reads == "words":
             as_given = isinstance(item, WordedText) and parts[0] == item.text
             return item if as_given else worded(parts[0])
         return parts[0] if len(parts) == 1 else (parts[0], parts[1])
@@ -174,8 +182,10 @@ class Predictor:
 
     def _predictions(self, items: Sequence[Item], answers: Outputs) -> list[Prediction]:
         found = []
-        if self.task.of_words:
+        if self.task.reads == "words":
             return [self._of_words(item, answers[row]) for row, item in enumerate(items)]
+        if isinstance(answers, SpanAnswers):
+            return [_of_question(item, answers[row]) for row, item in enumerate(items)]
         for row, values in zip(answers, answers.tolist(), strict=True):
             said = self.task.said(row, self.labels)
             named = dict(zip(self.labels, values, strict=True))
@@ -187,6 +197,14 @@ class Predictor:
         said = self.task.said(answer, self.labels)
         entities = tuple(entities_said(item, answer, self.labels))
         return Prediction(said.words, said.probability, {}, entities)
+
+
+def _of_question(item: Item, answer: SpanAnswers) -> Prediction:
+    assert isinstance(item, Asked)
+    [(start, end)], [probability] = answer.spans.tolist(), answer.probabilities.tolist()
+    if start < 0:
+        return Prediction("", probability, {})
+    return Prediction(item.context[start:end], probability, {}, span=(start, end))
 
 
 def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int, *, bulk: bool) -> Answerer:

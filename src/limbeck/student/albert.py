@@ -87,7 +87,8 @@ def albert_start(
     own, kept = factorized(weights, seen, embedding)
     own = {f"albert.{name}": weight for name, weight in own.items()}
     own |= {_LAYER + name: weight for name, weight in renamed(_mean(weights), _NAMES).items()}
-    own |= renamed(weights, {"pool.": "albert.pooler.", "classes.": "classifier."})
+    heads = {"pool.": "albert.pooler.", "classes.": "classifier.", "qa_outputs.": "qa_outputs."}
+    own |= renamed(weights, heads)
     taken = ", ".join(map(str, teacher_layers))
     notes = [
         f"every layer starts as the teacher's {taken}"

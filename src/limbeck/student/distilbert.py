@@ -80,11 +80,14 @@ def distilbert_start(weights: Weights, teacher: PreTrainedConfig) -> Start:
             "mlm.dense.": "vocab_transform.",
             "mlm.norm.": "vocab_layer_norm.",
             "mlm.decoder.": "vocab_projector.",
+            "qa_outputs.": "qa_outputs.",
         },
     )
     notes = ["token types are folded into the positions"]
-    if "classes.weight" in weights:
+    if "classes.weight" in weights and "pool.weight" in weights:
         own |= _head(weights)
+    else:  # classes of words, which nothing stands in front of
+        own |= renamed(weights, {"classes.": "classifier."})
     eps = float(getattr(teacher, "layer_norm_eps", _EPS))
     if eps != _EPS:
         notes.append(f"its LayerNorms add {_EPS:g} to the variance where the teacher adds {eps:g}")

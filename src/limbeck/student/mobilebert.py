@@ -86,10 +86,11 @@ def mobilebert_start(weights: Weights, seen: Seen, config: PreTrainedConfig) -> 
     if hidden == config.hidden_size:
         rest = mean - found.basis @ (found.basis.T @ mean)
         own |= _stream(weights, found.basis, rest, seen, config)
-        own |= renamed(weights, {"pool.": "mobilebert.pooler.dense.", "classes.": "classifier."})
+        heads = {"pool.": "mobilebert.pooler.dense.", "classes.": "classifier."}
+        own |= renamed(weights, heads | {"qa_outputs.": "qa_outputs."})
         taken = "embeddings and head are"
     else:
-        new += ["mobilebert.embeddings.", "mobilebert.pooler.", "classifier."]
+        new += ["mobilebert.embeddings.", "mobilebert.pooler.", "classifier.", "qa_outputs."]
         taken = "word embeddings are"
     if "mlm.decoder.bias" in weights:
         own["cls.predictions.decoder.weight"] = own[f"mobilebert.{WORDS}"]

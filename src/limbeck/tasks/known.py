@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import known
 from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
+from limbeck.data.squad import holds_questions
 from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import TeacherError
 from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.multi_label import MultiLabel
+from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.single_label import SINGLE_LABEL
@@ -26,6 +28,7 @@ TASKS: tuple[Task, ...] = (
     MultiLabel(),
     Regression(),
     TokenClassification(),
+    QuestionAnswering(),
     SentenceEmbeddings(),
 )
 """Every task, in the order of the documentation."""
@@ -93,6 +96,8 @@ def _told_by(head: Head, problem: str | None, outputs: int) -> str:
     """What says for which task a model is."""
     if head == "vectors":
         return "it makes a vector of a text"
+    if head == "span":
+        return "it has a head that finds answers in texts"
     return f"{outputs} output(s), " + (f"problem_type {problem}" if problem else "a head of words")
 
 
@@ -108,6 +113,8 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
         return task_named(wished)
     if data.tokens_column is not None or (data.text_column is None and holds_tokens(row)):
         return task_named("token_classification")
+    if data.text_column is None and holds_questions(row):
+        return task_named("question_answering")
     column = data.label_column or known(row, LABEL_COLUMNS)
     cell = row.get(column) if column is not None else None
     if data.label_separator is not None or isinstance(cell, list | tuple) or is_list(cell):

@@ -13,15 +13,17 @@ from limbeck.config.terms import LogitsTerm
 from limbeck.data.labels import folded, label_names
 from limbeck.data.raw_labels import LABEL_COLUMNS, LabelForm, label_sets
 from limbeck.data.targets import labelled
-from limbeck.data.texts import UNLABELLED, Texts
+from limbeck.data.texts import UNLABELLED, Item, Texts
 from limbeck.errors import DataError, TeacherError, nearest
 from limbeck.metrics.counts import f1
 from limbeck.metrics.drawn import of_sums
 from limbeck.metrics.multi_label import label_counts, mean_average_precision
-from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from limbeck.data.layout import Layout
 
 _GAIN = 0.2
 """How much better another numbering must fit before it is believed over the given one."""
@@ -32,7 +34,7 @@ class MultiLabel:
 
     name = "multi_label"
     score_name = "micro F1"
-    of_words = False
+    reads: Reads = "texts"
     head: ClassifierHead = "classifier"
     problem_type: ProblemType | None = "multi_label_classification"
     pipeline = "text-classification"
@@ -128,13 +130,20 @@ class MultiLabel:
                 "Write the data's labels as the teacher's names, or number them in its order.",
             )
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
         """Binary cross-entropy, class by class."""
         from limbeck.objective import binary_cross_entropy
 
         return binary_cross_entropy(student_logits, targets)
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
         """Binary KL, class by class: never a softmax, whose classes exclude each other."""
         from limbeck.objective import binary_kl
 
@@ -200,6 +209,10 @@ class MultiLabel:
         """Where any class is answered otherwise."""
         return ((outputs > 0) != (others > 0)).any(axis=1)
 
+    def alike(self, outputs: np.ndarray) -> bool:
+        """Whether no row is answered otherwise than the first."""
+        return not self.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
     def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The largest difference of a class's probabilities, where an answer differs."""
         apart = np.abs(self.answers(outputs) - self.answers(others)).max(axis=1)
@@ -211,7 +224,7 @@ class MultiLabel:
 
         return expit(outputs.astype(np.float64))
 
-    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+    def said(self, answer: np.ndarray, names: Sequence[str], item: Item | None = None) -> Said:
         """The classes that apply; as sure as of the least sure class."""
         words = ", ".join(names[place] for place in np.flatnonzero(answer > 0.5).tolist())
         return Said(words or "none", float(np.maximum(answer, 1 - answer).min()))

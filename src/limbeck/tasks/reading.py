@@ -8,10 +8,14 @@ from pathlib import Path
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.conll import token_rows
+from limbeck.data.questions import gather_questions
 from limbeck.data.read import Row, read_rows
+from limbeck.data.squad import questions_of, read_questions
 from limbeck.data.tagged_rows import untagged
 from limbeck.data.texts import Texts, gather
 from limbeck.data.words import gather_words, with_tokens
+from limbeck.errors import RecipeError
+from limbeck.tasks.question_answering import windowing_of
 from limbeck.tasks.task import Task
 
 
@@ -26,7 +30,7 @@ def read_texts(
     folder: Path | None = None,
     before: int = 0,
 ) -> Texts:
-    """A split's texts, and their words if the task is about words.
+    """A split's texts, with their words or as questions if the task is about those.
 
     Args:
         name: The split's.
@@ -41,10 +45,13 @@ def read_texts(
     Raises:
         DataError: For what cannot be read, or is of another task.
     """
+    if task.reads == "questions":
+        return _questions(name, source, data, labels=labels, rows=rows, folder=folder)
+    of_words = task.reads == "words"
     if rows is None:
-        rows = token_rows(source) if task.of_words else read_rows(source)
+        rows = token_rows(source) if of_words else read_rows(source)
     with closing(rows):
-        if not task.of_words:
+        if not of_words:
             return gather(
                 name,
                 untagged(rows, data, source),
@@ -68,3 +75,48 @@ def read_texts(
             before=before,
         )
         return texts
+
+
+def _questions(
+    name: str,
+    source: str,
+    data: DataConfig,
+    *,
+    labels: bool,
+    rows: Generator[Row] | None,
+    folder: Path | None,
+) -> Texts:
+    refuse_columns(data)
+    used = [kind for kind, on in data.clean.model_dump().items() if on]
+    if used:
+        raise RecipeError(
+            f"data.clean.{used[0]}",
+            "it is true, but answers are told by their characters in the context, which cleaning "
+            "would move",
+            "Leave it out; clean the file, and its answers with it, beforehand.",
+        )
+    if rows is None:
+        questions = read_questions(source)
+    else:
+        with closing(rows):
+            questions = questions_of(rows, source)
+    windowing = windowing_of(data)
+    return gather_questions(
+        name, questions, source, windowing=windowing, labels=labels, folder=folder
+    )
+
+
+def refuse_columns(data: DataConfig) -> None:
+    """Refuse names of columns where rows are questions.
+
+    Raises:
+        RecipeError: If one is named: it would change nothing, unnoticed.
+    """
+    for key in ("text_column", "pair_column", "label_column"):
+        if getattr(data, key) is not None:
+            raise RecipeError(
+                f"data.{key}",
+                f"it is {getattr(data, key)!r}, but the columns of questions are called id, "
+                "question, context and answers",
+                "Leave it out, and rename the columns of the file.",
+            )

@@ -11,13 +11,15 @@ from limbeck.config.recipe import DataConfig
 from limbeck.config.terms import LogitsTerm
 from limbeck.data.raw_labels import SCORE_COLUMNS, LabelForm, scores
 from limbeck.data.targets import labelled
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Item, Texts
 from limbeck.errors import DataError, TeacherError
 from limbeck.metrics.correlation import concordance, drawn_spearman, pearson
-from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from limbeck.data.layout import Layout
 
 _MOVED = 0.1
 """Of the other model's standard deviation: a value that moves further is another answer."""
@@ -30,7 +32,7 @@ class Regression:
 
     name = "regression"
     score_name = "Spearman"
-    of_words = False
+    reads: Reads = "texts"
     head: ClassifierHead = "classifier"
     problem_type: ProblemType | None = "regression"
     pipeline = "text-classification"
@@ -91,13 +93,20 @@ class Regression:
             "(data.unlabelled); train the teacher longer if its answers hardly differ.",
         )
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
         """Mean squared error to the scores."""
         from limbeck.objective import target_mse
 
         return target_mse(student_logits, targets[:, None])
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
         """Mean squared error to the teacher's values; numbers have no temperature."""
         from limbeck.objective import value_mse
 
@@ -139,6 +148,10 @@ class Regression:
         """Where the value moves by more than a tenth of the others' standard deviation."""
         return np.abs(outputs - others)[:, 0] > _MOVED * others.std()
 
+    def alike(self, outputs: np.ndarray) -> bool:
+        """Whether no row is answered otherwise than the first."""
+        return not self.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
     def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The absolute difference."""
         return np.abs(outputs - others)[:, 0]
@@ -147,7 +160,7 @@ class Regression:
         """The numbers themselves."""
         return outputs.astype(np.float64)
 
-    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+    def said(self, answer: np.ndarray, names: Sequence[str], item: Item | None = None) -> Said:
         """The number."""
         return Said(f"{answer[0]:.3g}", None)
 

@@ -10,14 +10,16 @@ import numpy as np
 from limbeck.config.recipe import DataConfig
 from limbeck.config.terms import LogitsTerm
 from limbeck.data.raw_labels import SCORE_COLUMNS, LabelForm, scores
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Item, Texts
 from limbeck.errors import TeacherError
 from limbeck.metrics.correlation import drawn_spearman, pearson, spearman
 from limbeck.metrics.drawn import Statistic, mean_of_rows
-from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from limbeck.data.layout import Layout
 
 ALIKE = 0.99
 """Two vectors of a text whose cosine is at least this are the same answer."""
@@ -40,7 +42,7 @@ class SentenceEmbeddings:
     """
 
     name = "sentence_embeddings"
-    of_words = False
+    reads: Reads = "texts"
     head: ClassifierHead = "vectors"
     problem_type: ProblemType | None = None
     pipeline = "sentence-similarity"
@@ -92,11 +94,18 @@ class SentenceEmbeddings:
                 "Turn the scores round, so that the highest is of texts that mean the same.",
             )
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
         """0: there are no labels of vectors."""
         return 0.0 * student_logits.sum()
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
         """Cosine to the teacher's vectors, and the same neighbors in the batch.
 
         Where widths differ, the neighbors alone. Vectors have no temperature of logits.
@@ -142,6 +151,10 @@ class SentenceEmbeddings:
         """Where the cosine of the two vectors is below `ALIKE`; everywhere if widths differ."""
         return self.distance(outputs, others) > 1 - ALIKE
 
+    def alike(self, outputs: np.ndarray) -> bool:
+        """Whether no row is answered otherwise than the first."""
+        return not self.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
     def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """1 - the cosine of the two vectors; 1 if their widths differ."""
         if outputs.shape != others.shape:
@@ -152,7 +165,7 @@ class SentenceEmbeddings:
         """The vectors themselves."""
         return outputs.astype(np.float64)
 
-    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+    def said(self, answer: np.ndarray, names: Sequence[str], item: Item | None = None) -> Said:
         """The first numbers."""
         shown = ", ".join(f"{number:.3f}" for number in answer[:_SHOWN].tolist())
         return Said(shown + (", …" if len(answer) > _SHOWN else ""), None)

@@ -12,14 +12,16 @@ from limbeck.config.terms import LogitsTerm
 from limbeck.data.labels import encode_labels, label_names, names_from_data, one_class_only
 from limbeck.data.raw_labels import ONE_LABEL, LabelForm
 from limbeck.data.targets import labelled
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Item, Texts
 from limbeck.metrics.drawn import mean_of_rows
 from limbeck.tasks.calibration import calibration_error
 from limbeck.tasks.label_order import check_label_order
-from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from limbeck.data.layout import Layout
 
 
 class SingleLabel:
@@ -27,7 +29,7 @@ class SingleLabel:
 
     name = "single_label"
     score_name = "accuracy"
-    of_words = False
+    reads: Reads = "texts"
     head: ClassifierHead = "classifier"
     problem_type: ProblemType | None = "single_label_classification"
     pipeline = "text-classification"
@@ -65,13 +67,20 @@ class SingleLabel:
         """Refuse labels that fit the teacher far better under another numbering."""
         check_label_order(outputs, targets, names, where=where)
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
         """Cross-entropy to the labels."""
         from limbeck.objective import hard_cross_entropy
 
         return hard_cross_entropy(student_logits, targets)
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
         """KL over classes."""
         from limbeck.objective import logit_kl
 
@@ -126,6 +135,10 @@ class SingleLabel:
         """Where the likeliest class differs."""
         return outputs.argmax(axis=1) != others.argmax(axis=1)
 
+    def alike(self, outputs: np.ndarray) -> bool:
+        """Whether no row is answered otherwise than the first."""
+        return not self.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+
     def distance(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Where they answer otherwise, the product of both models' sureness."""
         sure = self.answers(outputs).max(axis=1) * self.answers(others).max(axis=1)
@@ -137,7 +150,7 @@ class SingleLabel:
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
-    def said(self, answer: np.ndarray, names: Sequence[str]) -> Said:
+    def said(self, answer: np.ndarray, names: Sequence[str], item: Item | None = None) -> Said:
         """The likeliest class."""
         place = int(answer.argmax())
         return Said(names[place], float(answer[place]))

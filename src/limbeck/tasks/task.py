@@ -12,14 +12,17 @@ from limbeck.config.recipe import DataConfig
 from limbeck.config.terms import LogitsTerm
 from limbeck.data.per_word import Outputs, Targets
 from limbeck.data.raw_labels import LabelForm
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Item, Texts
 from limbeck.metrics.drawn import Statistic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ClassifierHead = Literal["classifier", "token_classifier", "vectors"]
+    from limbeck.data.layout import Layout
+
+ClassifierHead = Literal["classifier", "token_classifier", "span", "vectors"]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+Reads = Literal["texts", "words", "questions"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,15 @@ class Task(Protocol):
 
     Outputs are what the model's head gives, [rows, outputs]; targets are arrays of
     `data.targets`. Of a task of words they are `WordOutputs` and `WordTargets`, which are indexed
-    by rows too; its losses are of words [words, outputs].
+    by rows too; its losses are of words [words, outputs]. Of a task of questions they are
+    `SpanOutputs` and `SpanTargets`; its losses are of windows, whose places a `Layout` gives rows,
+    and of targets [windows, 2].
 
     Attributes:
         name: In recipes (`task`).
         score_name: Of the score that chooses states and that retention is a ratio of.
-        of_words: Whether each word of a text is answered, and not the text.
+        reads: What a row is: a text (or pair) that is answered, one whose words are, or a question
+            that a piece of its context answers.
         head: What stands on top of the encoder.
         problem_type: What transformers calls the task of the head; None where it has no name.
         pipeline: transformers' name of the pipeline that serves it.
@@ -69,7 +75,7 @@ class Task(Protocol):
 
     name: str
     score_name: str
-    of_words: bool
+    reads: Reads
     head: ClassifierHead
     problem_type: ProblemType | None
     pipeline: str
@@ -110,12 +116,25 @@ class Task(Protocol):
         """Refuse a teacher whose outputs and these targets do not belong together."""
         ...
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
-        """The supervised loss, over the rows that have a target; 0 without any."""
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
+        """The supervised loss, over the rows that have a target; 0 without any.
+
+        Args:
+            student_logits: Of a batch.
+            targets: Likewise.
+            layout: How the logits lie in the rows, where a row has any number of them.
+        """
         ...
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-        """The loss that matches the teacher's outputs."""
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
+        """The loss that matches the teacher's outputs; `layout` as of `hard`."""
         ...
 
     def unfit(self, term: LogitsTerm) -> str:
@@ -150,6 +169,10 @@ class Task(Protocol):
         """On which rows two models answer otherwise (bool [rows])."""
         ...
 
+    def alike(self, outputs: Outputs) -> bool:
+        """Whether a model answers every row alike."""
+        ...
+
     def distance(self, outputs: Outputs, others: Outputs) -> np.ndarray:
         """How far apart two models' answers are, 0 where they are alike [rows]."""
         ...
@@ -158,8 +181,14 @@ class Task(Protocol):
         """What users are told: probabilities or values [rows, outputs], float64."""
         ...
 
-    def said(self, answer: Outputs, names: Sequence[str]) -> Said:
-        """A row of `answers` in words."""
+    def said(self, answer: Outputs, names: Sequence[str], item: Item | None = None) -> Said:
+        """A row of `answers` in words.
+
+        Args:
+            answer: The row.
+            names: Of the outputs.
+            item: What was asked; of questions it must be given.
+        """
         ...
 
     def wanted(self, target: Any, names: Sequence[str]) -> str:
@@ -175,10 +204,7 @@ def score(task: Task, outputs: Outputs, targets: Targets) -> float:
 
 def says_one_thing(task: Task, outputs: Outputs) -> bool:
     """Whether a model answers every row alike: it has learned what is frequent, and no more."""
-    if task.of_words:
-        tags = outputs.values.argmax(axis=1)
-        return bool((tags == tags[:1]).all())
-    return not task.changed(outputs, np.broadcast_to(outputs[:1], outputs.shape)).any()
+    return task.alike(outputs)
 
 
 def merit(task: Task, outputs: Outputs, targets: Targets) -> float:

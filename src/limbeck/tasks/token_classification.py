@@ -17,7 +17,7 @@ from limbeck.data.places import NOWHERE, SHARED
 from limbeck.data.raw_labels import LabelForm, one_label
 from limbeck.data.tagged_rows import TAG_COLUMNS
 from limbeck.data.tags import OUTSIDE, parted, tag_names
-from limbeck.data.texts import UNLABELLED, Texts
+from limbeck.data.texts import UNLABELLED, Item, Texts
 from limbeck.data.worded import WordedText
 from limbeck.data.words import encode_tags
 from limbeck.errors import DataError, TeacherError
@@ -26,10 +26,12 @@ from limbeck.metrics.drawn import of_sums
 from limbeck.metrics.entities import entities, entity_counts
 from limbeck.tasks.label_order import check_label_order
 from limbeck.tasks.single_label import SINGLE_LABEL
-from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Said
+from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from limbeck.data.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class TokenClassification:
 
     name = "token_classification"
     score_name = "entity F1"
-    of_words = True
+    reads: Reads = "words"
     head: ClassifierHead = "token_classifier"
     problem_type: ProblemType | None = None
     pipeline = "token-classification"
@@ -118,11 +120,18 @@ class TokenClassification:
         if inside.any():
             check_label_order(outputs.values[inside], targets.values[inside], names, where=where)
 
-    def hard(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+    def hard(self, student_logits: Tensor, targets: Tensor, layout: Layout | None = None) -> Tensor:
         """Cross-entropy to the words' tags."""
         return SINGLE_LABEL.hard(student_logits, targets)
 
-    def soft(self, student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    def soft(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        layout: Layout | None = None,
+        *,
+        temperature: float,
+    ) -> Tensor:
         """KL over the tags of each word."""
         return SINGLE_LABEL.soft(student_logits, teacher_logits, temperature=temperature)
 
@@ -173,6 +182,11 @@ class TokenClassification:
         """Rows in which any word has another tag."""
         return _any_word(_differs(outputs, others), outputs.offsets)
 
+    def alike(self, outputs: WordOutputs) -> bool:
+        """Whether every word has the same tag."""
+        tags = outputs.values.argmax(axis=1)
+        return bool((tags == tags[:1]).all())
+
     def distance(self, outputs: WordOutputs, others: WordOutputs) -> np.ndarray:
         """Where tags differ, the largest product of both models' sureness of a word."""
         sure = self.answers(outputs).values.max(axis=1) * self.answers(others).values.max(axis=1)
@@ -186,7 +200,7 @@ class TokenClassification:
         shares = SINGLE_LABEL.answers(outputs.values)
         return WordOutputs(shares, outputs.offsets, outputs.places)
 
-    def said(self, answer: WordOutputs, names: Sequence[str]) -> Said:
+    def said(self, answer: WordOutputs, names: Sequence[str], item: Item | None = None) -> Said:
         """The entities of one row by their words' numbers; as sure as of the least sure word."""
         [tags] = tags_said(answer, names)
         there = answer.places >= 0

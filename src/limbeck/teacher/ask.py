@@ -16,6 +16,7 @@ from limbeck.teacher.attention import basis, with_distributions
 from limbeck.teacher.capture import caught_parts
 from limbeck.teacher.family import Family, layer_count
 from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.head import logits_of
 from limbeck.teacher.masked_lm import vocabulary_at
 from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import computing_in
@@ -32,8 +33,8 @@ class Answer:
     """What a model says about a batch.
 
     Attributes:
-        logits: [batch, classes], [answered, classes] where words are answered, or [masked,
-            vocabulary] where words of the batch are masked.
+        logits: [batch, classes], [answered, classes] where words or places are answered, or
+            [masked, vocabulary] where words of the batch are masked.
         states: Vectors [batch, tokens, width] and distributions [batch, heads, tokens, tokens], by
             part. What stands at padding means nothing.
     """
@@ -65,7 +66,7 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Pa
     else:
         last = nullcontext() if cut & set(needed) else first_token_only(model, family)
     with caught_parts(model, family, needed) as caught, last:
-        logits = model(**inputs).logits
+        logits = logits_of(model(**inputs))
     if places is not None and of_words:
         logits = logits.flatten(0, 1).index_select(0, places)
     mask = inputs["attention_mask"]
@@ -75,7 +76,7 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Pa
 def predict_logits(
     model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded, *, precision: str = "float32"
 ) -> Outputs:
-    """The model's outputs on every row, in row order: [rows, classes], or those of its words."""
+    """The model's outputs on every text, in their order: [rows, classes], or those of its words."""
     import torch
 
     from limbeck.teacher.load import class_count
@@ -91,7 +92,7 @@ def predict_logits(
             order.append(rows)
     if not parts:
         return np.empty((0, class_count(model)), dtype=np.float32)
-    return together(parts)[np.argsort(np.concatenate(order))]
+    return encoded.of_texts(together(parts)[np.argsort(np.concatenate(order))])
 
 
 def outputs_of(logits: np.ndarray, batch: Batch, encoded: Encoded) -> Outputs:

@@ -17,6 +17,7 @@ from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
 from limbeck.tasks.head import Head, head_of
+from limbeck.tasks.question_answering import OUTPUTS
 from limbeck.teacher.family import Family, family_of, position_limit
 from limbeck.teacher.head import model_class
 from limbeck.teacher.pooling import (
@@ -92,7 +93,13 @@ class Checkpoint:
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
-    """Class names in index order; of a sentence encoder the numbers of its vector, from 0."""
+    """Class names in index order.
+
+    Of a sentence encoder the numbers of its vector, from 0; of a head of answers start and end,
+    which few configs name.
+    """
+    if head_of(config) == "span":
+        return list(OUTPUTS)
     if vectors_of(config) is not None:
         return [str(number) for number in range(vector_width(config))]
     names: dict[Any, str] = dict(config.id2label or {})  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -15,7 +15,7 @@ from limbeck.machine import cores_or, remembered, threads
 from limbeck.progress import say
 from limbeck.tasks.head import head_of
 from limbeck.teacher.family import family_of, layer_count
-from limbeck.teacher.head import model_class
+from limbeck.teacher.head import logits_of, model_class
 from limbeck.teacher.precision import cast_linears
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _timed(arm: nn.Module, ids: Tensor, *, low: bool) -> float:
     mask[0, -1] = 0  # as in most batches, so that attention cannot skip its mask
     start = time.perf_counter()
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=low):
-        logits = arm(input_ids=ids, attention_mask=mask).logits
+        logits = logits_of(arm(input_ids=ids, attention_mask=mask))
     logits.float().square().sum().backward()
     gradient = next(p.grad for p in arm.parameters() if p.grad is not None)
     gradient.flatten()[:1].tolist()  # an accelerator is done when this can be read

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from limbeck.data.batches import batches_by_length
+from limbeck.data.layout import layout_of
 from limbeck.data.targets import labelled
 from limbeck.student.pruned import Importance
 from limbeck.teacher.ask import ask
@@ -142,9 +143,12 @@ def _loss(
 ) -> Tensor:
     batch = lessons.batch(checkpoint, rows, 1)
     logits = ask(model, batch, checkpoint.family).logits.float()
-    answers = lessons.answers_about(batch)
+    answers, layout = lessons.answers_about(batch), layout_of(batch)
+    layout = None if layout is None else layout.to(logits.device)
     if answers is None:
         assert batch.labels is not None
-        return lessons.task.hard(logits, batch.labels.to(logits.device))
-    told = answers.logits(rows).to(logits.device)
-    return lessons.task.soft(logits, told, temperature=temperature)
+        return lessons.task.hard(logits, batch.labels.to(logits.device), layout)
+    told = answers.logits(rows)
+    if batch.words is not None:  # the student's answers are of these alone
+        told = told.index_select(0, batch.words.to(told.device))
+    return lessons.task.soft(logits, told.to(logits.device), layout, temperature=temperature)

@@ -11,7 +11,8 @@ import numpy as np
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
-from limbeck.data.per_word import Targets, words_of
+from limbeck.data.per_word import Targets, WordTargets
+from limbeck.data.ragged import words_of
 from limbeck.data.targets import labelled
 from limbeck.data.texts import UNLABELLED
 from limbeck.knowledge.anew import AskedAnew
@@ -63,7 +64,7 @@ class Lessons:
 
     Attributes:
         encoded: Token ids under the student's tokenizer.
-        labels: Targets (`data.targets`).
+        labels: Targets of the rows (`data.targets`).
         answers: What the teacher says to the same rows, or None without a teacher.
         teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
@@ -89,7 +90,8 @@ class Lessons:
         lengths = offsets[rows + 1] - offsets[rows]
         if self.masking is not None:
             answered = with_label = self.masking.count(self.encoded, rows, number)
-        elif self.encoded.places is not None:
+        elif isinstance(self.labels, WordTargets):
+            assert self.encoded.places is not None
             words, _ = words_of(self.encoded.places.offsets, rows)
             told = self.labels.values[words[self.encoded.places.places[words] >= 0]]
             answered, with_label = len(told), int((told != UNLABELLED).sum())
@@ -111,7 +113,8 @@ class Lessons:
         if self.masking is not None:
             return self.masking.masked(batch, number)
         labels = self.labels[rows]
-        if batch.words is not None:
+        if isinstance(labels, WordTargets):
+            assert batch.words is not None
             return replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
         return replace(batch, labels=torch.from_numpy(labels))
 
@@ -124,7 +127,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Exam:
-    """Held-out labelled rows that choose the best state."""
+    """Held-out labelled texts that choose the best state."""
 
     encoded: Encoded
     labels: Targets

@@ -18,6 +18,7 @@ from limbeck.config.terms import (
     Term,
     VectorsTerm,
 )
+from limbeck.data.layout import Layout
 from limbeck.objective import (
     attention_distribution_kl,
     attention_score_mse,
@@ -112,21 +113,22 @@ class Inputs:
     """All that a term can look at, for one part of a batch.
 
     Attributes:
-        student_logits: [batch, classes], [answered, classes] where words are answered, or [masked,
-            vocabulary] where words are masked.
+        student_logits: [batch, classes], [answered, classes] where words or places are answered,
+            or [masked, vocabulary] where words are masked.
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
-        labels: Targets [batch] or [batch, classes]; of words [answered]; or [masked], the tokens
-            that were hidden.
+        labels: Targets [batch] or [batch, classes]; of words [answered]; of questions [batch, 2],
+            the first and last of the row's places; or [masked], the tokens that were hidden.
         attention_mask: [batch, tokens].
         teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
         number: Of the step, from 1.
         share: Of the training that is behind, from 0 to 1.
-        places: [masked], the tokens that were hidden, or [answered], those that stand for words;
-            counted in [batch * tokens]. None where answers are about texts.
+        places: [masked], the tokens that were hidden, or [answered], those that stand for words or
+            answers; counted in [batch * tokens]. None where answers are about texts.
         label_share: How many times as much of the step's labels as of its rows this part holds.
+        layout: How the answers lie in the rows, where a row has any number of them.
     """
 
     student_logits: Tensor
@@ -141,6 +143,7 @@ class Inputs:
     share: float
     places: Tensor | None = None
     label_share: float = 1.0
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
     """The term's unweighted value over one part, a float32 scalar with gradients."""
     match term:
         case HardTerm():
-            return sides.task.hard(inputs.student_logits, inputs.labels)
+            return sides.task.hard(inputs.student_logits, inputs.labels, inputs.layout)
         case LogitsTerm():
             return logits_value(term, inputs, sides.task)
         case VectorsTerm():
@@ -219,7 +222,7 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
     if not task.distributes:
         assert not isinstance(term.temperature, Adaptive)  # refused by the plan
         temperature = number_at(term.temperature, inputs.share)
-        return task.soft(student, teacher, temperature=temperature)
+        return task.soft(student, teacher, inputs.layout, temperature=temperature)
     if term.standardize:
         student, teacher = standardize_logits(student), standardize_logits(teacher)
     temperature = _temperature(term, student, teacher, inputs.share)

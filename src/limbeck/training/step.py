@@ -13,6 +13,7 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.config.schedule import largest, number_at
 from limbeck.config.terms import LogitsTerm, Term, VectorsTerm
 from limbeck.data.batches import Batch
+from limbeck.data.layout import layout_of
 from limbeck.errors import TrainingError
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
@@ -217,6 +218,7 @@ class Stepper:
         assert batch.labels is not None  # from the lessons
         answers, rows = self._lessons.answers_about(batch), batch.rows
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
+        layout = layout_of(batch)
         teacher_logits = None
         teacher_states: dict[Part, Tensor] = {}
         if answers is not None:
@@ -244,6 +246,7 @@ class Stepper:
             teacher_states=teacher_states,
             number=number,
             share=behind,
+            layout=None if layout is None else layout.to(self._accelerator.device),
         )
 
     def _moved(self, tensor: Tensor) -> Tensor:
