@@ -43,9 +43,12 @@ def test_points_are_smaller_and_smaller_and_each_can_be_used(
         predicted = [answer.label for answer in Predictor(folder).predict(texts)]
         assert np.mean([a == b for a, b in zip(labels, predicted, strict=True)]) > 0.97
     assert {trial.learning_rate for trial in found.trials} == {1e-3, 3e-3}
-    chosen = next(trial for trial in found.trials if trial.chosen)
-    assert chosen.validation_score == max(trial.validation_score for trial in found.trials)
-    assert found.points[2].learning_rate == chosen.learning_rate
+    assert {trial.point for trial in found.trials} == {2, 3}
+    for point in found.points[1:]:
+        trials = [trial for trial in found.trials if trial.point == point.number]
+        best = max(trials, key=lambda trial: trial.validation_score)
+        assert best.chosen
+        assert best.learning_rate == point.learning_rate
     assert "point 3" in (run / "frontier.html").read_text(encoding="utf-8")
     assert frontier(recipe(frontier__retention=0.9, **SMALL)) == found
     with pytest.raises(OutputError, match="a frontier lives in this folder"):
@@ -66,7 +69,7 @@ def test_an_interrupted_frontier_goes_on_from_its_last_finished_point(
 
     def interrupted(above: Any, room: Any, shape: Any) -> Any:
         begun.append(room.arm)
-        if room.arm == "point-3":
+        if begun.count("point-3") == 2:  # the trials are done, and are not gone through again
             raise KeyboardInterrupt
         return real(above, room, shape)
 

@@ -287,10 +287,11 @@ def _measured(
         points=points,
         trials=[
             FrontierTrial(
-                **asdict(trial), chosen=trial.learning_rate == descent.points[1].learning_rate
+                **asdict(trial),
+                chosen=trial.learning_rate == descent.points[trial.point - 1].learning_rate,
             )
             for trial in descent.trials
-            if len(descent.trials) > 1
+            if len(recipe.frontier.learning_rates) > 1
         ],
         knee=points[knee].number,
         held=smallest_that_holds(points, recipe.frontier.retention),

@@ -28,13 +28,15 @@ class FrontierConfig(Strict):
         "them whole.",
     )
     epochs: PositiveInt | None = Field(
-        default=None, description="Passes over the texts at each point; training.epochs by default."
+        default=None,
+        description="Passes over the texts at the second point; training.epochs by default. Points "
+        "below, which are cheaper and have more to learn, get more, the last three times as many.",
     )
     learning_rates: tuple[PositiveFloat, ...] = Field(
         default=(1e-4, 3e-4, 1e-3),
         min_length=1,
-        description="Rates that are tried for one pass each at the second point; validation "
-        "chooses the one that all points from there on use.",
+        description="Rates that are tried for one pass each at every point but the first; "
+        "validation chooses.",
     )
     retention: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,

@@ -32,8 +32,9 @@ class FrontierPoint(Frozen):
 
 
 class FrontierTrial(Frozen):
-    """A learning rate that was tried for one pass at the second point."""
+    """A learning rate that was tried for one pass at a point."""
 
+    point: int
     learning_rate: float
     validation_score: float
     chosen: bool
@@ -60,7 +61,10 @@ class Frontier(Frozen):
         description="The smallest point that keeps frontier.retention on validation; null where "
         "none was asked for, or none does."
     )
-    seconds: float = Field(description="From the first text to the last measurement.")
+    seconds: float = Field(
+        description="Of the call that finished it, from the first text to the last measurement; "
+        "points that were finished before are not made again."
+    )
 
 
 def knee_of(costs: Sequence[float], scores: Sequence[float]) -> int:

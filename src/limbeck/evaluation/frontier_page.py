@@ -20,6 +20,7 @@ def render_frontier(frontier: Frontier) -> str:
             f"{frontier.data['test_rows']:,} test rows",
             rows=[_row(point, frontier) for point in frontier.points],
             others=_others(frontier),
+            rates=sorted({trial.learning_rate for trial in frontier.trials}),
             cost_plots=_plots(frontier),
         )
     )

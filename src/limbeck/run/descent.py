@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """One learning rate, tried for one pass."""
+    """One learning rate, tried for one pass at a point."""
 
+    point: int
     learning_rate: float
     validation_score: float
 
@@ -104,18 +105,18 @@ def descend(
         arm = train_arm("student", plan, plan.terms, teacher, answers, machine, run, cache)
         point = _keep(place, 1, arm, plan.recipe.training.learning_rate)
     room = classroom("point", plan, teacher, answers, machine, run, cache)
-    points, trials, rate = [point], (), point.learning_rate
+    points, trials = [point], []
     for number, shape in enumerate(shapes_of(plan), start=2):
         here = replace(room, arm=f"point-{number}")
+        tried = _tried(point, here, shape, place, number)
+        rate = max(tried, key=lambda trial: trial.validation_score).learning_rate
         below = _finished(place, number)
-        if number == 2:
-            trials = _tried(point, here, shape, place)
-            rate = max(trials, key=lambda trial: trial.validation_score).learning_rate
         if below is None:
-            below = _keep(place, number, _next(point, here, shape, rate), rate)
+            below = _keep(place, number, _next(point, here, shape, rate, number), rate)
         point = below
         points.append(point)
-    return Descent(tuple(points), trials)
+        trials += tried
+    return Descent(tuple(points), tuple(trials))
 
 
 def refuse_undescendable(plan: Plan) -> None:
@@ -178,30 +179,33 @@ def terms_below(terms: Sequence[Term]) -> tuple[Term, ...]:
     return found
 
 
-def _tried(above: Point, room: Classroom, shape: Shape, place: Path) -> tuple[Trial, ...]:
+def _tried(
+    above: Point, room: Classroom, shape: Shape, place: Path, number: int
+) -> tuple[Trial, ...]:
     """The recipe's learning rates, one pass each on the same cut; validation judges."""
-    kept = place / "trials.json"
+    kept = place / f"trials-{number}.json"
     rates = room.plan.recipe.frontier.learning_rates
     if kept.exists():
         return tuple(Trial(**trial) for trial in read_json(kept))
     if len(rates) == 1:
-        return (Trial(rates[0], float("nan")),)
+        return (Trial(number, rates[0], float("nan")),)
     model, _ = _cut(above, room, shape)
     trials = []
-    for number, rate in enumerate(rates, start=1):
-        trying = replace(room, arm=f"trial-{number}")
+    for turn, rate in enumerate(rates, start=1):
+        trying = replace(room, arm=f"point-{number}-trial-{turn}")
         outcome = _train(copy.deepcopy(model), trying, rate, epochs=1)
-        trials.append(Trial(rate, outcome.progress.best_score))
+        trials.append(Trial(number, rate, outcome.progress.best_score))
         say(f"  learning rate {rate:g}: {trials[-1].validation_score:.4f} after one pass")
     write_json(kept, [asdict(trial) for trial in trials])
     return tuple(trials)
 
 
-def _next(above: Point, room: Classroom, shape: Shape, rate: float) -> Arm:
-    """The point below: cut, then trained."""
+def _next(above: Point, room: Classroom, shape: Shape, rate: float, number: int) -> Arm:
+    """The point below: cut, then trained, the longer the farther down."""
     model, kept = _cut(above, room, shape)
     wanted = room.plan.recipe
-    epochs = wanted.frontier.epochs or wanted.training.epochs
+    way = (number - 2) / max(1, wanted.frontier.points - 2)
+    epochs = round((wanted.frontier.epochs or wanted.training.epochs) * (1 + 2 * way))
     outcome = _train(model, room, rate, epochs=epochs)
     plan = room.plan
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
