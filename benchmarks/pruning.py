@@ -31,9 +31,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "half the layers, nothing cut": {},
     "one shot": {"student.pruning": CUT},
     "one shot, by chance": {"student.pruning": CUT | {"by": "chance"}},
-    "one shot, no least squares": {"student.pruning": CUT | {"compensate": False}},
-    "one shot, by chance, no least squares": {
-        "student.pruning": CUT | {"by": "chance", "compensate": False}
+    "one shot, least squares": {"student.pruning": CUT | {"compensate": True}},
+    "one shot, by chance, least squares": {
+        "student.pruning": CUT | {"by": "chance", "compensate": True}
     },
     "three rounds": {"student.pruning": CUT | {"rounds": 3}},
     "one shot, an altered copy of each text": {
