@@ -76,7 +76,6 @@ def test_a_size_is_met_and_its_prediction_holds(budgeted: Make, tmp_path: Path) 
     for probe in probes:
         predicted = found.table.costs[probe.runtime].of_structure(probe.structure)
         assert predicted.size_mb == pytest.approx(probe.size_mb, rel=0.03), probe
-        assert predicted.latency_ms == pytest.approx(probe.latency_ms, rel=1.0), probe
 
 
 def test_the_table_is_measured_once(
@@ -217,7 +216,7 @@ def test_a_teacher_that_cannot_be_pruned_loses_layers_alone(
     """Its students are planned too, by the only cut there is."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    folder = tmp_path / "albert"
+    folder = tmp_path / "deberta"
     tokenizer = write_tokenizer(folder)
     names = dict(enumerate(("negative", "positive")))
     config = AutoConfig.for_model(
@@ -225,9 +224,7 @@ def test_a_teacher_that_cannot_be_pruned_loses_layers_alone(
            "label2id": {name: index for index, name in names.items()}}
     )  # fmt: skip
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    found = plan(
-        budgeted("speedup>=0.001x size<=99%", **{"teacher.path": str(folder)}, student__layers=2)
-    )
+    found = plan(budgeted("latency<=10s", **{"teacher.path": str(folder)}, student__layers=2))
     student = found.student()
     assert student.layers == 2
     assert not student.pruning.wanted

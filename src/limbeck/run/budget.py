@@ -272,7 +272,7 @@ def _twin(mold: Mold, table: Table, best: Candidate, place: Path) -> tuple[Probe
     """A random model of just this structure, measured now or before.
 
     Beside it two of the table's are measured again: a machine that is busier now than it was then
-    would pass for a slow structure.
+    would pass for a slow structure. One that is less busy now was slow then, so that counts.
     """
     structure = replace(best.structure, vocabulary=mold.vocabulary)
     known = table.twin(structure, best.runtime)
@@ -293,8 +293,8 @@ def _twin(mold: Mold, table: Table, best: Candidate, place: Path) -> tuple[Probe
     rate = [one.texts_per_s / before.texts_per_s for one, before in zip(again, beside, strict=True)]
     twin = replace(
         twin,
-        latency_ms=twin.latency_ms / float(np.mean(now)),
-        texts_per_s=twin.texts_per_s / float(np.mean(rate)),
+        latency_ms=twin.latency_ms / max(1.0, float(np.mean(now))),
+        texts_per_s=twin.texts_per_s / min(1.0, float(np.mean(rate))),
     )
     table = replace(table, probes=(*table.probes, twin))
     write_table(place, table)
