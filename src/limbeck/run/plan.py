@@ -138,14 +138,16 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     max_tokens = encoded.max_tokens
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=bool(kind.parts))
+    trimmed = _trim(
+        recipe, early.checkpoint, material, encoded, exact=bool(kind.parts), cache=cache
+    )
     student = early
     if trimmed is not None:
         student = _with_vocabulary(
             plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
-    note_length(student.config, max_tokens)
+    note_length(student.config, student.checkpoint.max_tokens(max_tokens))
     teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
     student_counts = _pruned_counts(
         count_parameters(student.config, student.checkpoint, head=task.head),
@@ -229,14 +231,24 @@ def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
 
 
 def _trim(
-    recipe: Recipe, student: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
+    recipe: Recipe,
+    student: Checkpoint,
+    material: Material,
+    encoded: Encoded,
+    *,
+    exact: bool,
+    cache: Path,
 ) -> Trimmed | None:
     if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
         return None
+    texts = material.train.texts
+    if student.family.whole_texts:  # its tokenizer puts no special tokens around them
+        own = encoded.max_tokens
+        encoded = encode(texts, student.backend, max_tokens=own, folder=cache)
     trimmed = trim_vocabulary(student.tokenizer, [encoded])
     # Hidden states are matched token by token, so there not one text may differ.
     limit = 0.0 if exact else 0.001
-    different = check_trimmed(trimmed, material.train.texts, encoded, limit=limit)
+    different = check_trimmed(trimmed, texts, encoded, limit=limit)
     say(
         f"  vocabulary: {len(trimmed.kept):,} of {student.config.vocab_size:,} tokens kept"
         + (f"; {different} texts are now cut into other tokens" if different else "")
@@ -396,8 +408,11 @@ def _refuse_other_tokens(
 def student_encoding(plan: Plan, split: str, *, cache: Path) -> Encoded:
     """Token ids of a split under the student's tokenizer."""
     texts = getattr(plan.material, split).texts
+    max_tokens = plan.student.checkpoint.max_tokens(plan.max_tokens)
+    if split == "train":  # of a longer text the teacher answered no more
+        max_tokens = min(max_tokens, plan.max_tokens)
     if plan.trimmed is not None:
         backend = backend_of(plan.trimmed.tokenizer)
     else:
         backend = plan.student.checkpoint.backend
-    return encode(texts, backend, max_tokens=plan.max_tokens, folder=cache)
+    return encode(texts, backend, max_tokens=max_tokens, folder=cache)
