@@ -44,14 +44,15 @@ def static_config(vocabulary: int, width: int, *, normalize: bool, pad_id: int) 
         normalize: Whether the mean is brought to length 1.
         pad_id: What rows are filled up with.
     """
-    config = StaticConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_hidden_layers=0,
-        num_attention_heads=1,
-        intermediate_size=0,
-        pad_token_id=pad_id,
-    )
+    facts: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_hidden_layers": 0,
+        "num_attention_heads": 1,
+        "intermediate_size": 0,
+        "pad_token_id": pad_id,
+    }
+    config = StaticConfig(**facts)
     set_vectors(config, Vectors("mean", normalize))
     return config
 
