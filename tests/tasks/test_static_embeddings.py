@@ -236,10 +236,12 @@ def test_reads_what_sentence_transformers_saved(
     np.testing.assert_allclose(ours, model.encode(texts), atol=1e-5)
 
 
-def test_a_static_model_is_trained_on_and_is_no_teacher_of_layers(
+def test_a_static_model_is_trained_on_and_teaches_its_like_alone(
     encoder: Encoder, settings: Callable[..., Any], tmp_path: Path, recipe: Callable[..., Any]
 ) -> None:
     """A finished table is a student to start from; as anything with layers it must be refused."""
+    from limbeck.run.trial import trial
+
     path = encoder()
     folder = _saved(*_built(settings(path, **STATIC), tmp_path), tmp_path / "static")
     begun = settings(path, student__layers=None, student__checkpoint=folder)
@@ -249,6 +251,18 @@ def test_a_static_model_is_trained_on_and_is_no_teacher_of_layers(
     np.testing.assert_allclose(
         from_folder(_saved(model, plan, tmp_path / "again"), max_tokens=8).logits(["film"]), word
     )
+    taught = trial(
+        settings(
+            Path(folder),
+            **STATIC,
+            training__epochs=1,
+            training__learning_rate=1e-6,
+            training__precision="auto",
+            training__attention="auto",
+        ),
+        folder=tmp_path / "trial",
+    )
+    assert cosines(taught.student_logits, taught.teacher_logits).min() > 0.999
     assert "no layers can be taken" in _refusal(settings(Path(folder)), tmp_path)
     assert "has 0" in _refusal(settings(path, student__checkpoint=folder), tmp_path)
     assert "none of vectors" in _refusal(
