@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
-from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
 from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
@@ -138,12 +139,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     max_tokens = encoded.max_tokens
     if encoded.cut:
         say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    trimmed = _trim(
+    trimmed = trimmed_for(
         recipe, early.checkpoint, material, encoded, exact=bool(kind.parts), cache=cache
     )
     student = early
     if trimmed is not None:
-        student = _with_vocabulary(
+        student = with_vocabulary(
             plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
@@ -228,43 +229,6 @@ def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
     texts = [material.train.texts, material.validation.texts, material.test.texts]
     texts += [general.texts] if general is not None else []
     return spooled_mb(one.rows for one in texts)
-
-
-def _trim(
-    recipe: Recipe,
-    student: Checkpoint,
-    material: Material,
-    encoded: Encoded,
-    *,
-    exact: bool,
-    cache: Path,
-) -> Trimmed | None:
-    if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
-        return None
-    texts = material.train.texts
-    if student.family.whole_texts:  # its tokenizer puts no special tokens around them
-        own = encoded.max_tokens
-        encoded = encode(texts, student.backend, max_tokens=own, folder=cache)
-    trimmed = trim_vocabulary(student.tokenizer, [encoded])
-    # Hidden states are matched token by token, so there not one text may differ.
-    limit = 0.0 if exact else 0.001
-    different = check_trimmed(trimmed, texts, encoded, limit=limit)
-    say(
-        f"  vocabulary: {len(trimmed.kept):,} of {student.config.vocab_size:,} tokens kept"
-        + (f"; {different} texts are now cut into other tokens" if different else "")
-    )
-    return trimmed
-
-
-def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
-    """The plan with the trimmed tokenizer and the new numbers of its special tokens.
-
-    A padding token behind the ordinary ones (GPT-2, ModernBERT) has another number now: batches
-    are padded with it, embeddings know it, and a decoder's head looks for it.
-    """
-    renumber(student.config, trimmed.kept)
-    checkpoint = replace(student.checkpoint, tokenizer=trimmed.tokenizer)
-    return replace(student, checkpoint=checkpoint)
 
 
 def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
