@@ -190,7 +190,8 @@ def _contenders(
     for name, arm in arms.items():
         if plan.student.checkpoint.family.sdpa:
             arm.model.set_attn_implementation("sdpa")  # as transformers serves it
-        answerer = TransformersAnswerer(arm.model, arm.tokenizer, max_tokens=plan.max_tokens)
+        longest = plan.student.checkpoint.max_tokens(plan.max_tokens)
+        answerer = TransformersAnswerer(arm.model, arm.tokenizer, max_tokens=longest)
         contenders.append(
             Contender(
                 name=name,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Architecture = Literal["same", "distilbert", "albert", "mobilebert"]
+Layered = Literal["same", "distilbert", "albert", "mobilebert"]
+"""Architectures of layers."""
+Architecture = Literal["same", "distilbert", "albert", "mobilebert", "static"]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,15 @@ _OWN_KEYS: dict[str, tuple[Architecture, ...]] = {
     "normalization": ("mobilebert",),
 }
 """Keys of `student` that say something about some architectures alone."""
+_OF_LAYERS: dict[str, Any] = {
+    "shape": None,
+    "layers": None,
+    "from_layers": None,
+    "heads": None,
+    "intermediate": None,
+    "dropout": 0.0,
+}
+"""Keys that say something about layers alone, and what leaves them unsaid."""
 
 
 _NOT_BESIDE_A_BUDGET: dict[str, Any] = {
@@ -137,7 +146,8 @@ class StudentConfig(Strict):
         default="same",
         description="Of the student: its teacher's, or one that transformers loads as such. "
         "distilbert has no token types and no pooler, albert one set of weights for all its "
-        "layers and factorized embeddings, mobilebert thin layers inside a wide stream.",
+        "layers and factorized embeddings, mobilebert thin layers inside a wide stream. static is "
+        "a table of token vectors and their mean (sentence_embeddings).",
     )
     shape: str | None = Field(default=None, description="A named shape: " + ", ".join(SHAPES) + ".")
     layers: PositiveInt | None = Field(
@@ -151,7 +161,11 @@ class StudentConfig(Strict):
         description="Teacher layers to take, from 1; evenly spread by default. For albert: the "
         "layers whose mean is shared; the first by default.",
     )
-    hidden: PositiveInt | None = Field(default=None, description="Width; the teacher's by default.")
+    hidden: PositiveInt | None = Field(
+        default=None,
+        description="Width; the teacher's by default. Of static: of the token vectors, and so of "
+        "what it gives.",
+    )
     heads: PositiveInt | None = Field(
         default=None, description="Attention heads; keeps the head size."
     )
@@ -273,6 +287,8 @@ class StudentConfig(Strict):
                     f"{key} is set, which says something about {' and '.join(owners)} alone, but "
                     f"architecture is {ours}; delete {key}, or set architecture"
                 )
+        if ours == "static":
+            self._check_layerless()
         shape = SHAPES[self.shape].architecture if self.shape else "same"
         if shape not in ("same", ours):
             raise ValueError(
@@ -288,6 +304,16 @@ class StudentConfig(Strict):
             raise ValueError(
                 "from names layers to take, but mobilebert's are of another kind and are made "
                 "anew; delete from"
+            )
+
+    def _check_layerless(self) -> None:
+        said = [key for key, unsaid in _OF_LAYERS.items() if getattr(self, key) != unsaid]
+        said += ["pruning"] if self.pruning.wanted else []
+        if said:
+            keys = " and ".join(key.removesuffix("_layers") for key in said)
+            raise ValueError(
+                f"{keys} is about layers, but architecture is static, which has none; delete "
+                f"{keys}, or architecture"
             )
 
     @property

@@ -262,6 +262,8 @@ def _quantize(source: Path, path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    if not source.exists():
+        raise ValueError(f"there is no {source.name} to quantize")
     quantize_dynamic(
         source,
         path,

@@ -22,7 +22,7 @@ def describe(plan: Plan) -> list[str]:
     lines = [
         f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
         f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
-        f"student   {_kind(plan)}{layers} layers x {plan.student.config.hidden_size}, "
+        f"student   {_shape(plan, layers)}, "
         f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
         f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
         "in int8",
@@ -101,9 +101,12 @@ def _terms_line(terms: Sequence[Term]) -> str:
     return "; ".join(map(_term_line, terms))
 
 
-def _kind(plan: Plan) -> str:
+def _shape(plan: Plan, layers: int) -> str:
+    width, kind = plan.student.config.hidden_size, plan.student.config.model_type
+    if not layers:
+        return f"{kind}, a table of token vectors of {width} numbers"
     same = plan.student.architecture == "same"
-    return "" if same else f"{plan.student.config.model_type} of "
+    return f"{'' if same else f'{kind} of '}{layers} layers x {width}"
 
 
 def _knowledge_line(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from limbeck.config.stages import Stage
 from limbeck.config.terms import (
     AttentionTerm,
     ExitsTerm,
+    HardTerm,
     LogitsTerm,
     RelationsTerm,
     Term,
@@ -118,6 +119,7 @@ def plan_terms(
         RecipeError: For a layer, a part, a width or a head count that does not fit.
     """
     depths = _depths(student, teacher)
+    _refuse_layers(terms, depths, student, where)
     found = with_layer_maps(terms, depths, where=where)
     family = student.checkpoint.family
     own = student_parts(found, depths, distributions=True)
@@ -134,6 +136,18 @@ def plan_terms(
             check_scores(student.config, family, where=f"{where}[{place}] (student)")
             check_scores(teacher.config, teacher.family, where=f"{where}[{place}]")
     return found
+
+
+def _refuse_layers(terms: Sequence[Term], depths: Depths, student: StudentPlan, where: str) -> None:
+    """Refuse terms that look inside a student without layers."""
+    for place, term in enumerate(terms):
+        if depths.student == 0 and not isinstance(term, HardTerm | LogitsTerm | VectorsTerm):
+            raise RecipeError(
+                f"{where}[{place}]",
+                f"a term of kind {term.kind} looks at layers, and a {student.config.model_type} "
+                "student has none",
+                "Use terms of kind logits or vectors.",
+            )
 
 
 def _refuse_heads(term: Term, where: str, student: StudentPlan, teacher: Checkpoint) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
-from limbeck.student.vocabulary import Trimmed, check_trimmed, renumber, trim_vocabulary
+from limbeck.student.vocabulary import Trimmed
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
 from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
@@ -142,14 +143,14 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         say(f"  {encoded.cut} training questions are longer than data.question_tokens and are cut")
     # What is told of each token is compared token by token.
     exact = bool(kind.parts) or encoded.groups is not None
-    trimmed = _trim(recipe, early.checkpoint, material, encoded, exact=exact)
+    trimmed = trimmed_for(recipe, early.checkpoint, material, encoded, exact=exact, cache=cache)
     student = early
     if trimmed is not None:
-        student = _with_vocabulary(
+        student = with_vocabulary(
             plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
     _refuse_other_tokens(student, teacher, objective, recipe)
-    note_length(student.config, max_tokens)
+    note_length(student.config, student.checkpoint.max_tokens(max_tokens))
     teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
     student_counts = _pruned_counts(
         count_parameters(student.config, student.checkpoint, head=task.head),
@@ -230,33 +231,6 @@ def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
     texts = [material.train.texts, material.validation.texts, material.test.texts]
     texts += [general.texts] if general is not None else []
     return spooled_mb(one.rows for one in texts)
-
-
-def _trim(
-    recipe: Recipe, student: Checkpoint, material: Material, encoded: Encoded, *, exact: bool
-) -> Trimmed | None:
-    if recipe.student.vocabulary == "full" or recipe.student.checkpoint is not None:
-        return None
-    trimmed = trim_vocabulary(student.tokenizer, [encoded])
-    # Hidden states are matched token by token, so there not one text may differ.
-    limit = 0.0 if exact else 0.001
-    different = check_trimmed(trimmed, material.train.texts, encoded, limit=limit)
-    say(
-        f"  vocabulary: {len(trimmed.kept):,} of {student.config.vocab_size:,} tokens kept"
-        + (f"; {different} texts are now cut into other tokens" if different else "")
-    )
-    return trimmed
-
-
-def _with_vocabulary(student: StudentPlan, trimmed: Trimmed) -> StudentPlan:
-    """The plan with the trimmed tokenizer and the new numbers of its special tokens.
-
-    A padding token behind the ordinary ones (GPT-2, ModernBERT) has another number now: batches
-    are padded with it, embeddings know it, and a decoder's head looks for it.
-    """
-    renumber(student.config, trimmed.kept)
-    checkpoint = replace(student.checkpoint, tokenizer=trimmed.tokenizer)
-    return replace(student, checkpoint=checkpoint)
 
 
 def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
@@ -408,8 +382,11 @@ def _refuse_other_tokens(
 def student_encoding(plan: Plan, split: str, *, cache: Path) -> Encoded:
     """Token ids of a split under the student's tokenizer."""
     texts = getattr(plan.material, split).texts
+    max_tokens = plan.student.checkpoint.max_tokens(plan.max_tokens)
+    if split == "train":  # of a longer text the teacher answered no more
+        max_tokens = min(max_tokens, plan.max_tokens)
     if plan.trimmed is not None:
         backend = backend_of(plan.trimmed.tokenizer)
     else:
         backend = plan.student.checkpoint.backend
-    return encode(texts, backend, max_tokens=plan.max_tokens, folder=cache)
+    return encode(texts, backend, max_tokens=max_tokens, folder=cache)

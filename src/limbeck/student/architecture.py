@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
 from limbeck.config.recipe import StudentConfig
-from limbeck.config.shapes import Architecture
+from limbeck.config.shapes import Layered
 from limbeck.errors import StudentError
 from limbeck.student.albert import albert_config, albert_start
 from limbeck.student.distilbert import distilbert_config, distilbert_start
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
-def architecture_of(wanted: StudentConfig, teacher: Checkpoint) -> Architecture:
+def architecture_of(wish: Layered, wanted: StudentConfig, teacher: Checkpoint) -> Layered:
     """The student's architecture: "same" also where the teacher's has the wanted name already.
+
+    Args:
+        wish: The recipe's `student.architecture`.
+        wanted: The recipe's `student`.
+        teacher: The teacher.
 
     Raises:
         StudentError: If its weights are to come from a teacher that has none like them.
     """
-    wish = wanted.architecture
     if wish == "same":
         return "same"
     own_sizes = (wanted.embedding, wanted.bottleneck, wanted.feed_forwards, wanted.normalization)
@@ -55,7 +59,7 @@ def architecture_of(wanted: StudentConfig, teacher: Checkpoint) -> Architecture:
 
 
 def own_config(
-    architecture: Architecture,
+    architecture: Layered,
     wanted: StudentConfig,
     cut: PreTrainedConfig,
     teacher: Checkpoint,
@@ -118,7 +122,7 @@ def own_checkpoint(teacher: Checkpoint, config: PreTrainedConfig) -> Checkpoint:
 
 
 def own_start(
-    architecture: Architecture,
+    architecture: Layered,
     weights: Weights,
     seen: Seen,
     *,

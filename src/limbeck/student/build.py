@@ -17,6 +17,7 @@ from limbeck.student.plan import StudentPlan
 from limbeck.student.post_norm import with_one_name
 from limbeck.student.randomize import randomize
 from limbeck.student.start import Start, seen_in
+from limbeck.student.static import static_start
 from limbeck.student.vectors import with_layer_to_cut
 from limbeck.teacher.family import family_of
 from limbeck.teacher.head import model_class
@@ -91,6 +92,9 @@ def _taken(
     sample: Sequence[Batch],
 ) -> Start:
     """The teacher's weights as the student's, at its widths and in its architecture."""
+    if plan.architecture == "static":
+        assert plan.lone is not None
+        return static_start(teacher, plan.lone, plan.config, kept, sample)
     family = family_of(teacher.config, "the teacher")
     weights = taken_weights(teacher, family, plan.teacher_layers, kept)
     weights = with_layer_to_cut(weights, teacher.config, plan.config)

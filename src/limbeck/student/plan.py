@@ -7,16 +7,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from limbeck.config.recipe import StudentConfig, TeacherConfig
-from limbeck.config.shapes import SHAPES, Architecture
+from limbeck.config.shapes import SHAPES, Architecture, Layered
 from limbeck.errors import StudentError
 from limbeck.student.architecture import architecture_of, own_checkpoint, own_config
 from limbeck.student.narrow import refuse_uncuttable
 from limbeck.student.sizes import Widths, wanted_widths
+from limbeck.student.static import (
+    LoneToken,
+    lone_token,
+    refuse_headed,
+    refuse_layerless,
+    table_of,
+)
 from limbeck.student.vectors import refuse_unbuildable, with_vectors
 from limbeck.tasks.head import Head
-from limbeck.teacher.family import layer_count
+from limbeck.teacher.family import TABLE, layer_count
 from limbeck.teacher.head import model_class
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
+from limbeck.teacher.pooling import vector_width
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -37,6 +45,7 @@ class StudentPlan:
         cut: The teacher's config at the widths that its weights are cut to; `config` itself where
             the architecture is the same.
         head: What stands on top.
+        lone: How the teacher is asked about single tokens, for a table of their vectors.
     """
 
     config: PreTrainedConfig
@@ -47,6 +56,7 @@ class StudentPlan:
     architecture: Architecture
     cut: PreTrainedConfig
     head: Head
+    lone: LoneToken | None = None
 
     @property
     def wants_sample(self) -> bool:
@@ -85,7 +95,11 @@ def plan_student(
     """
     if wanted.checkpoint is not None:
         return _plan_from_checkpoint(wanted, teacher, head)
-    architecture = architecture_of(wanted, teacher)
+    wish = wanted.architecture
+    if wish == "static":
+        return _plan_static(wanted, teacher, vocabulary, head)
+    refuse_layerless(teacher)
+    architecture = architecture_of(wish, wanted, teacher)
     if head == "vectors":
         refuse_unbuildable(architecture)
     layers, taken = _layers(wanted, architecture, layer_count(teacher.config))
@@ -122,10 +136,23 @@ def count_parameters(
     )
 
 
+def _plan_static(
+    wanted: StudentConfig, teacher: Checkpoint, vocabulary: int, head: Head
+) -> StudentPlan:
+    config, own = table_of(wanted, teacher, vocabulary, head)
+    narrow = config.hidden_size != vector_width(teacher.config)
+    return StudentPlan(
+        config, own, (), narrow, wanted.init, "static", config, head, lone_token(teacher)
+    )
+
+
 def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint, head: Head) -> StudentPlan:
     assert wanted.checkpoint is not None
     own = look_at(TeacherConfig(path=wanted.checkpoint), role="student")
+    refuse_headed(own.family, own.path, head)
     config = type(own.config).from_dict(own.config.to_dict())
+    if own.family is TABLE:  # nothing stands behind its mean
+        wanted = wanted.model_copy(update={"vectors": "own"})
     with_vectors(config, teacher.config if head == "vectors" else None, wanted)
     set_class_names(config, teacher.labels)
     set_dropout(config, wanted.dropout)
@@ -140,7 +167,7 @@ def _plan_from_checkpoint(wanted: StudentConfig, teacher: Checkpoint, head: Head
 
 
 def _layers(
-    wanted: StudentConfig, architecture: Architecture, teacher_layers: int
+    wanted: StudentConfig, architecture: Layered, teacher_layers: int
 ) -> tuple[int, tuple[int, ...]]:
     """How many layers the student applies, and the teacher's that its own are taken from."""
     shape = SHAPES[wanted.shape] if wanted.shape else None
@@ -162,7 +189,7 @@ def _layers(
 
 def _cut(
     wanted: StudentConfig,
-    architecture: Architecture,
+    architecture: Layered,
     teacher: Checkpoint,
     taken: Sequence[int],
     vocabulary: int,

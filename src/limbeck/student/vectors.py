@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limbeck.config.shapes import Architecture
+from limbeck.config.shapes import Layered
 from limbeck.config.student import StudentConfig
 from limbeck.errors import StudentError
 from limbeck.teacher.pooling import Dense, set_vectors, vector_width, vectors_of
@@ -57,7 +57,7 @@ def with_layer_to_cut(
     return weights
 
 
-def refuse_unbuildable(architecture: Architecture) -> None:
+def refuse_unbuildable(architecture: Layered) -> None:
     """Refuse a sentence encoder of another architecture than the teacher's.
 
     Raises:
@@ -67,5 +67,6 @@ def refuse_unbuildable(architecture: Architecture) -> None:
         raise StudentError(
             "student.architecture",
             f"it is {architecture}, but a student that gives vectors is cut out of its teacher",
-            "Leave it out, or start from an encoder of that architecture (student.checkpoint).",
+            "Leave it out, use static, or start from an encoder of that architecture "
+            "(student.checkpoint).",
         )

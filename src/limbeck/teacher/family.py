@@ -59,6 +59,7 @@ class Family:
         causal: A token sees itself and those before it.
         vocabulary_head: Path of the module that a masked-LM head begins with, below the model; it
             reads the last hidden states. None where limbeck knows none.
+        whole_texts: No text is cut when it is answered, however long it is.
     """
 
     layers: str
@@ -74,6 +75,7 @@ class Family:
     tokens_first: bool = False
     causal: bool = False
     vocabulary_head: str | None = None
+    whole_texts: bool = False
 
 
 _SELF = Vectors("attention.self")
@@ -163,6 +165,9 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 
+TABLE = Family("layers", "embedding", _SELF, sdpa=False, whole_texts=True)
+"""A table of token vectors (`static.py`): no layers, and no architecture of transformers."""
+
 
 def family_of(config: PreTrainedConfig, where: str) -> Family:
     """The family of a config.
@@ -170,7 +175,7 @@ def family_of(config: PreTrainedConfig, where: str) -> Family:
     Raises:
         TeacherError: For an architecture whose layers limbeck does not know how to find.
     """
-    family = FAMILIES.get(config.model_type)
+    family = TABLE if config.model_type == "static" else FAMILIES.get(config.model_type)
     if family is None:
         raise TeacherError(
             where,

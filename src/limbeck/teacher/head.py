@@ -29,9 +29,9 @@ def model_class(head: Head) -> Any:
         case "masked_lm":
             return AutoModelForMaskedLM
         case "vectors":
-            from limbeck.teacher.sentence_encoder import SentenceEncoder
+            from limbeck.teacher.vector_model import VectorModel
 
-            return SentenceEncoder
+            return VectorModel
         case _:
             assert_never(head)
 

@@ -18,10 +18,11 @@ from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
 from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.question_answering import OUTPUTS
-from limbeck.teacher.family import Family, family_of, position_limit
+from limbeck.teacher.family import TABLE, Family, family_of, position_limit
 from limbeck.teacher.head import model_class
 from limbeck.teacher.pooling import (
     look_for_vectors,
+    refuse_stated_pooling,
     set_vectors,
     vector_width,
     vectors_of,
@@ -85,7 +86,9 @@ class Checkpoint:
         )
 
     def max_tokens(self, wished: int) -> int:
-        """`wished`, or less where model or tokenizer take less."""
+        """`wished`, or less where model or tokenizer take less; no limit where none is cut."""
+        if self.family.whole_texts:
+            return _NO_LIMIT
         limits = [wished, position_limit(self.config), self.tokenizer.model_max_length]
         vectors = vectors_of(self.config)
         limits += [vectors.max_tokens] if vectors is not None else []
@@ -137,6 +140,9 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
     from transformers import AutoConfig, AutoTokenizer
 
     path = teacher.path
+    static = _look_at_table(teacher)
+    if static is not None:
+        return static
     if Path(path).is_dir() and not (Path(path) / "config.json").exists():
         raise TeacherError(
             path,
@@ -179,6 +185,20 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
         _settle_padding(config, tokenizer, path)
     look_for_vectors(config, tokenizer, teacher)
     return Checkpoint(path, config, tokenizer, family, teacher.trust_remote_code)
+
+
+def _look_at_table(teacher: TeacherConfig) -> Checkpoint | None:
+    """The checkpoint of a folder that holds a table of token vectors, or None."""
+    if not (Path(teacher.path) / "modules.json").exists():
+        return None
+    from limbeck.teacher.static import look_at_static
+
+    found = look_at_static(teacher.path)
+    if found is None:
+        return None
+    config, tokenizer = found
+    refuse_stated_pooling(teacher)
+    return Checkpoint(teacher.path, config, tokenizer, TABLE, teacher.trust_remote_code)
 
 
 def _settle_padding(
@@ -225,9 +245,9 @@ def load_classifier(
         TeacherError: If the weights lack a head and none was asked for, or hold NaN.
     """
     if vectors_of(checkpoint.config) is not None and new_head is None:
-        from limbeck.teacher.sentence_encoder import load_sentence_encoder
+        from limbeck.teacher.vector_model import load_vector_model
 
-        return load_sentence_encoder(checkpoint, attention=attention, dropout=dropout)
+        return load_vector_model(checkpoint, attention=attention, dropout=dropout)
     config = type(checkpoint.config).from_dict(checkpoint.config.to_dict())
     if new_head is not None:
         set_vectors(config, None)

@@ -106,13 +106,22 @@ def look_for_vectors(
         stated = teacher.pooling
         set_vectors(config, Vectors(stated, teacher.normalize) if stated is not None else None)
         return
+    refuse_stated_pooling(teacher)
+    set_vectors(config, _of_modules(read_json(modules), tokenizer, teacher.path))
+
+
+def refuse_stated_pooling(teacher: TeacherConfig) -> None:
+    """Refuse a recipe that says how vectors are made, where the folder says it.
+
+    Raises:
+        TeacherError: If it does.
+    """
     if teacher.pooling is not None:
         raise TeacherError(
             f"{teacher.path}/modules.json",
             f"it says how vectors are made, and so does teacher.pooling ({teacher.pooling})",
             "Delete teacher.pooling and teacher.normalize.",
         )
-    set_vectors(config, _of_modules(read_json(modules), tokenizer, teacher.path))
 
 
 def _of_modules(
@@ -125,7 +134,7 @@ def _of_modules(
         raise TeacherError(
             f"{path}/modules.json", f"its modules are {', '.join(kinds) or 'none'}", _REMEDY
         )
-    _refuse_prompt(path)
+    refuse_prompt(path)
     return Vectors(
         pooling=_pooling(path, modules[1]["path"]),
         normalize="Normalize" in rest,
@@ -172,7 +181,12 @@ def _longest(path: str, tokenizer: PreTrainedTokenizerBase) -> int | None:
     return None if longest is None else int(longest)
 
 
-def _refuse_prompt(path: str) -> None:
+def refuse_prompt(path: str) -> None:
+    """Refuse a model that puts words before every text.
+
+    Raises:
+        TeacherError: If it does.
+    """
     file = _file(path, "config_sentence_transformers.json")
     prompt = None if file is None else read_json(file).get("default_prompt_name")
     if prompt is not None:

@@ -5,6 +5,7 @@ It stands where a classifier stands elsewhere: its "logits" are the vectors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -106,7 +107,7 @@ class SentenceEncoder(nn.Module):
 
     def vector(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """The vectors [batch, width] of token states [batch, tokens, hidden]."""
-        made = _pooled(states, attention_mask, self.vectors.pooling)
+        made = pooled(states, attention_mask, self.vectors.pooling)
         if self.dense is not None:
             made = self.dense(made)
             if self.vectors.dense is not None and self.vectors.dense.activation == "tanh":
@@ -176,16 +177,7 @@ def write_modules(folder: Path, vectors: Vectors, config: PreTrainedConfig) -> N
     hidden, kinds = int(config.hidden_size), ["Transformer", "Pooling"]
     kinds += ["Dense"] if vectors.dense is not None else []
     kinds += ["Normalize"] if vectors.normalize else []
-    modules = [
-        {
-            "idx": place,
-            "name": str(place),
-            "path": f"{place}_{kind}" if place else "",
-            "type": f"sentence_transformers.models.{kind}",
-        }
-        for place, kind in enumerate(kinds)
-    ]
-    write_json(folder / "modules.json", modules)
+    write_module_list(folder, kinds)
     modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
     pooling = {f"pooling_mode_{name}": mode == vectors.pooling for mode, name in modes.items()}
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden} | pooling)
@@ -199,10 +191,29 @@ def write_modules(folder: Path, vectors: Vectors, config: PreTrainedConfig) -> N
             + ("activation.Tanh" if tanh else "linear.Identity"),
         }
         write_json(folder / "2_Dense" / "config.json", facts)
-    if vectors.normalize:  # versions before 5.0 want the folder, which may be empty
-        (folder / f"{kinds.index('Normalize')}_Normalize").mkdir(exist_ok=True)
     longest = {"max_seq_length": vectors.max_tokens, "do_lower_case": False}
     write_json(folder / "sentence_bert_config.json", longest)
+
+
+def write_module_list(folder: Path, kinds: Sequence[str]) -> None:
+    """Write which modules of sentence-transformers follow each other; the first lies in `folder`.
+
+    Args:
+        folder: Where it is loaded from.
+        kinds: Names of its classes.
+    """
+    modules = [
+        {
+            "idx": place,
+            "name": str(place),
+            "path": f"{place}_{kind}" if place else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for place, kind in enumerate(kinds)
+    ]
+    write_json(folder / "modules.json", modules)
+    if "Normalize" in kinds:  # versions before 5.0 want the folder, which may be empty
+        (folder / f"{kinds.index('Normalize')}_Normalize").mkdir(exist_ok=True)
 
 
 def _bare(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -214,7 +225,8 @@ def _bare(config: PreTrainedConfig) -> PreTrainedConfig:
     return own
 
 
-def _pooled(states: Tensor, attention_mask: Tensor, pooling: str) -> Tensor:
+def pooled(states: Tensor, attention_mask: Tensor, pooling: str) -> Tensor:
+    """One vector [batch, hidden] of token states [batch, tokens, hidden], padding left out."""
     if pooling == "cls":
         first = attention_mask.argmax(dim=1)[:, None, None].expand(-1, 1, states.shape[-1])
         return states.gather(1, first).squeeze(1)
