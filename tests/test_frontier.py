@@ -48,7 +48,8 @@ def test_points_are_smaller_and_smaller_and_each_can_be_used(
         trials = [trial for trial in found.trials if trial.point == point.number]
         best = max(trials, key=lambda trial: trial.validation_score)
         assert best.chosen
-        assert best.learning_rate == point.learning_rate
+        assert (best.learning_rate, best.compensated) == (point.learning_rate, point.compensated)
+        assert [trial.compensated for trial in trials] == [False, False, True]
     assert "point 3" in (run / "frontier.html").read_text(encoding="utf-8")
     assert frontier(recipe(frontier__retention=0.9, **SMALL)) == found
     with pytest.raises(OutputError, match="a frontier lives in this folder"):
@@ -67,11 +68,11 @@ def test_an_interrupted_frontier_goes_on_from_its_last_finished_point(
     frontier(recipe(output=str(tmp_path / "straight"), **settings))
     real, begun = descent._cut, []
 
-    def interrupted(above: Any, room: Any, shape: Any) -> Any:
+    def interrupted(above: Any, room: Any, shape: Any, *, compensate: bool) -> Any:
         begun.append(room.arm)
-        if begun.count("point-3") == 2:  # the trials are done, and are not gone through again
+        if begun.count("point-3") == 4:  # the trials are done, and are not gone through again
             raise KeyboardInterrupt
-        return real(above, room, shape)
+        return real(above, room, shape, compensate=compensate)
 
     with monkeypatch.context() as patch:
         patch.setattr(descent, "_cut", interrupted)
@@ -79,7 +80,7 @@ def test_an_interrupted_frontier_goes_on_from_its_last_finished_point(
             frontier(recipe(**settings))
     begun.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(descent, "_cut", lambda *a: begun.append(a[1].arm) or real(*a))
+        patch.setattr(descent, "_cut", lambda *a, **k: begun.append(a[1].arm) or real(*a, **k))
         frontier(recipe(**settings))
     assert begun == ["point-3"]
     left, right = (

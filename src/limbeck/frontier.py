@@ -31,7 +31,7 @@ from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import teacher_int8
-from limbeck.run.descent import Descent, Point, descend, refuse_undescendable
+from limbeck.run.descent import Descent, Point, Trial, descend, refuse_undescendable
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.opening import Opened, open_run, planned
@@ -261,6 +261,7 @@ def _measured(
             validation_score=one.point.validation_score,
             validation_retention=one.point.validation_score / whole if whole > 0 else None,
             learning_rate=one.point.learning_rate,
+            compensated=one.point.compensated,
             train_seconds=one.point.seconds,
             exports=one.exports,
         )
@@ -288,16 +289,19 @@ def _measured(
         trials=[
             FrontierTrial(
                 **asdict(trial),
-                chosen=trial.learning_rate == descent.points[trial.point - 1].learning_rate,
+                chosen=_way(trial) == _way(descent.points[trial.point - 1]),
             )
             for trial in descent.trials
-            if len(recipe.frontier.learning_rates) > 1
         ],
         knee=points[knee].number,
         held=smallest_that_holds(points, recipe.frontier.retention),
         seconds=0.0,
     )
     return found.model_copy(update={"verdict": frontier_verdict(found)})
+
+
+def _way(one: Trial | Point) -> tuple[float, bool]:
+    return one.learning_rate, one.compensated
 
 
 def _retention(measured: Measurements, name: str) -> Span | None:

@@ -33,7 +33,7 @@ def _point(number: int, score: float, ms: float, held: float) -> FrontierPoint:
         served=_performance(score, ms, 10 * ms),
         retention=Span(value=score / 0.9, low=score / 0.9 - 0.01, high=score / 0.9 + 0.01),
         validation_score=0.9 * held, validation_retention=held, learning_rate=3e-4,
-        train_seconds=4.0, exports=[],
+        compensated=False, train_seconds=4.0, exports=[],
     )  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def _frontier(retention: float | None, **changes: object) -> Frontier:
         score_name="accuracy", verdict=[], warnings=["<b>mind</b>"],
         teacher=_performance(0.9, 8.0, 90.0), teacher_int8=_performance(0.899, 1.0, 23.0),
         points=points, knee=2, held=smallest_that_holds(points, retention), seconds=1.0,
-        trials=[FrontierTrial(point=2, learning_rate=r, validation_score=0.8, chosen=r > 2e-4)
-                for r in (1e-4, 3e-4)],
+        trials=[FrontierTrial(point=2, learning_rate=r, compensated=False, validation_score=0.8,
+                              chosen=r > 2e-4) for r in (1e-4, 3e-4)],
     )  # fmt: skip
     return found.model_copy(update=changes)
 

@@ -27,15 +27,17 @@ class FrontierPoint(Frozen):
     validation_score: float = Field(description="Of the trained model, in transformers.")
     validation_retention: float | None
     learning_rate: float
+    compensated: bool = Field(description="Whether least squares refitted what the cut left.")
     train_seconds: float
     exports: list[Export]
 
 
 class FrontierTrial(Frozen):
-    """A learning rate that was tried for one pass at a point."""
+    """A way to go on from a cut that was tried for one pass at a point."""
 
     point: int
     learning_rate: float
+    compensated: bool = Field(description="Whether least squares refitted what is left before it.")
     validation_score: float
     chosen: bool
 

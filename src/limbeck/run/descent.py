@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,10 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """One learning rate, tried for one pass at a point."""
+    """One way to go on from a cut, tried for one pass at a point.
+
+    Attributes:
+        point: Its number.
+        learning_rate: Of the pass.
+        compensated: Whether least squares refitted what is left before it.
+        validation_score: After it.
+    """
 
     point: int
     learning_rate: float
+    compensated: bool
     validation_score: float
 
 
@@ -58,6 +65,7 @@ class Point:
         validation_score: Of its best state.
         seconds: Spent on training it.
         learning_rate: Of that.
+        compensated: Whether least squares refitted it before that.
     """
 
     number: int
@@ -66,6 +74,7 @@ class Point:
     validation_score: float
     seconds: float
     learning_rate: float
+    compensated: bool
 
     @property
     def smallest(self) -> Path:
@@ -103,16 +112,17 @@ def descend(
     point = _finished(place, 1)
     if point is None:
         arm = train_arm("student", plan, plan.terms, teacher, answers, machine, run, cache)
-        point = _keep(place, 1, arm, plan.recipe.training.learning_rate)
+        point = _keep(place, 1, arm, plan.recipe.training.learning_rate, compensated=False)
     room = classroom("point", plan, teacher, answers, machine, run, cache)
     points, trials = [point], []
     for number, shape in enumerate(shapes_of(plan), start=2):
         here = replace(room, arm=f"point-{number}")
         tried = _tried(point, here, shape, place, number)
-        rate = max(tried, key=lambda trial: trial.validation_score).learning_rate
+        best = max(tried, key=lambda trial: trial.validation_score)
         below = _finished(place, number)
         if below is None:
-            below = _keep(place, number, _next(point, here, shape, rate, number), rate)
+            arm, rate = _next(point, here, shape, best), best.learning_rate
+            below = _keep(place, number, arm, rate, compensated=best.compensated)
         point = below
         points.append(point)
         trials += tried
@@ -182,44 +192,51 @@ def terms_below(terms: Sequence[Term]) -> tuple[Term, ...]:
 def _tried(
     above: Point, room: Classroom, shape: Shape, place: Path, number: int
 ) -> tuple[Trial, ...]:
-    """The recipe's learning rates, one pass each on the same cut; validation judges."""
+    """The recipe's learning rates, and least squares with the best, one pass each on one cut."""
     kept = place / f"trials-{number}.json"
     rates = room.plan.recipe.frontier.learning_rates
     if kept.exists():
         return tuple(Trial(**trial) for trial in read_json(kept))
-    if len(rates) == 1:
-        return (Trial(number, rates[0], float("nan")),)
-    model, _ = _cut(above, room, shape)
-    trials = []
-    for turn, rate in enumerate(rates, start=1):
-        trying = replace(room, arm=f"point-{number}-trial-{turn}")
-        outcome = _train(copy.deepcopy(model), trying, rate, epochs=1)
-        trials.append(Trial(number, rate, outcome.progress.best_score))
-        say(f"  learning rate {rate:g}: {trials[-1].validation_score:.4f} after one pass")
+    trials = [_trial(above, room, shape, number, rate, compensated=False) for rate in rates]
+    best = max(trials, key=lambda trial: trial.validation_score)
+    trials.append(_trial(above, room, shape, number, best.learning_rate, compensated=True))
     write_json(kept, [asdict(trial) for trial in trials])
     return tuple(trials)
 
 
-def _next(above: Point, room: Classroom, shape: Shape, rate: float, number: int) -> Arm:
+def _trial(
+    above: Point, room: Classroom, shape: Shape, number: int, rate: float, *, compensated: bool
+) -> Trial:
+    how = f"{rate:g}{', least squares' if compensated else ''}"
+    trying = replace(room, arm=f"{room.arm}-trial-{how.replace(', ', '-').replace(' ', '-')}")
+    model, _ = _cut(above, room, shape, compensate=compensated)
+    outcome = _train(model, trying, rate, epochs=1)
+    say(f"  learning rate {how}: {outcome.progress.best_score:.4f} after one pass")
+    return Trial(number, rate, compensated, outcome.progress.best_score)
+
+
+def _next(above: Point, room: Classroom, shape: Shape, way: Trial) -> Arm:
     """The point below: cut, then trained, the longer the farther down."""
-    model, kept = _cut(above, room, shape)
+    model, kept = _cut(above, room, shape, compensate=way.compensated)
     wanted = room.plan.recipe
-    way = (number - 2) / max(1, wanted.frontier.points - 2)
-    epochs = round((wanted.frontier.epochs or wanted.training.epochs) * (1 + 2 * way))
-    outcome = _train(model, room, rate, epochs=epochs)
+    down = (way.point - 2) / max(1, wanted.frontier.points - 2)
+    epochs = round((wanted.frontier.epochs or wanted.training.epochs) * (1 + 2 * down))
+    outcome = _train(model, room, way.learning_rate, epochs=epochs)
     plan = room.plan
     tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
     return Arm(model.cpu(), tokenizer, outcome, (), plan.student.checkpoint.family, kept)
 
 
-def _cut(above: Point, room: Classroom, shape: Shape) -> tuple[PreTrainedModel, Kept]:
+def _cut(
+    above: Point, room: Classroom, shape: Shape, *, compensate: bool
+) -> tuple[PreTrainedModel, Kept]:
     """The point above, without what this one is not to have."""
     own = look_at(TeacherConfig(path=str(above.smallest)), role="student")
     model = load_classifier(own, attention=room.machine.attention)
     now = above.kept or whole(model, own.family)
     terms = terms_below(room.plan.terms)
     now = _without_layers(model, room, now, shape.layers, temperature_of(terms))
-    return model, prune(model, terms, room, now, shape.target, "1")
+    return model, prune(model, terms, room, now, shape.target, "1", compensate=compensate)
 
 
 def _without_layers(
@@ -267,13 +284,14 @@ def _train(model: PreTrainedModel, room: Classroom, rate: float, *, epochs: int)
     )
 
 
-def _keep(place: Path, number: int, arm: Arm, rate: float) -> Point:
+def _keep(place: Path, number: int, arm: Arm, rate: float, *, compensated: bool) -> Point:
     """Write a finished point; what is there is whole."""
     folder = place / str(number)
     facts = {
         "validation_score": arm.outcome.progress.best_score,
         "seconds": arm.outcome.progress.seconds,
         "learning_rate": rate,
+        "compensated": compensated,
     }
     with whole_folder(folder) as part:
         arm.save(part / "student")

@@ -49,7 +49,7 @@ def prune_in_rounds(model: PreTrainedModel, terms: Sequence[Term], room: Classro
             neurons=_so_far(first.neurons, wanted.neurons, share),
             rank=_rank_so_far(model, wanted.embedding_rank, share),
         )
-        now = prune(model, terms, room, now, target, str(number))
+        now = prune(model, terms, room, now, target, str(number), compensate=wanted.compensate)
     return now
 
 
@@ -68,7 +68,8 @@ def prune_again(
     cut = room.plan.recipe.student.pruning.again[number - 1]
     assert now is not None
     target = Target(heads=cut.heads, neurons=cut.neurons)
-    return prune(model, terms, room, now, target, f"again-{number}")
+    refit = room.plan.recipe.student.pruning.compensate
+    return prune(model, terms, room, now, target, f"again-{number}", compensate=refit)
 
 
 def prune(
@@ -78,6 +79,8 @@ def prune(
     now: Kept,
     target: Target,
     name: str,
+    *,
+    compensate: bool,
 ) -> Kept:
     """Take out, in place, all but what the loss hangs on most.
 
@@ -90,6 +93,7 @@ def prune(
         now: What it has.
         target: What is to be left.
         name: Of this step, in checkpoints/.
+        compensate: Refit what is left by least squares, where the loss falls by it.
 
     Returns:
         What is left, counted as `now` is.
@@ -106,7 +110,7 @@ def prune(
         chosen = choose(importance, now, target)
         with whole_folder(place) as part:
             chosen.save(part)
-    compensated = room.plan.recipe.student.pruning.compensate and chosen != now
+    compensated = compensate and chosen != now
     batches = [lessons.batch(checkpoint, rows, 1) for rows in sample] if compensated else []
     new = refits(model, checkpoint, batches, chosen) if compensated else None
     make_thin(model, checkpoint.family, chosen)
