@@ -22,11 +22,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from limbeck.training.machine import available_cores, describe
-
 from limbeck.config.load import load_recipe
 from limbeck.distill import distill
 from limbeck.files import read_json, write_json
+from limbeck.machine import available_cores, describe
 from limbeck.progress import shown
 from limbeck.serve.predictor import Predictor
 
