@@ -13,6 +13,7 @@ import pytest
 from limbeck.distill import distill
 from limbeck.errors import OutputError, RecipeError, StudentError
 from limbeck.frontier import frontier
+from limbeck.run.trials import Way
 from limbeck.serve.predictor import Predictor
 
 Make = Callable[..., Any]
@@ -31,7 +32,9 @@ def test_points_are_smaller_and_smaller_and_each_can_be_used(
     assert sizes == sorted(set(sizes), reverse=True)
     assert sizes[-1] <= 0.15 * found.teacher.encoder_parameters
     assert found.points[0].retention.value > 0.9
-    assert [len(point.heads) for point in found.points] == [2, 2, 1]
+    depths = [len(point.heads) for point in found.points]
+    assert depths[0] == 2
+    assert depths == sorted(depths, reverse=True)
     assert found.held is not None
     texts = [json.loads(line)["text"] for line in files["test"].read_text().splitlines()]
     for point in found.points:
@@ -46,10 +49,14 @@ def test_points_are_smaller_and_smaller_and_each_can_be_used(
     assert {trial.point for trial in found.trials} == {2, 3}
     for point in found.points[1:]:
         trials = [trial for trial in found.trials if trial.point == point.number]
-        best = max(trials, key=lambda trial: trial.validation_score)
-        assert best.chosen
-        assert (best.learning_rate, best.compensated) == (point.learning_rate, point.compensated)
-        assert [trial.compensated for trial in trials] == [False, False, True]
+        full = [trial for trial in trials if trial.passes == trials[-1].passes]
+        assert len(full) == 2
+        best = min(full, key=lambda trial: trial.validation_loss)
+        assert [trial for trial in trials if trial.chosen] == [best]
+        way = (len(point.heads), point.learning_rate, point.compensated)
+        assert way == (best.layers, best.learning_rate, best.compensated)
+        shortest = [trial for trial in trials if trial.passes == trials[0].passes]
+        assert len({(one.layers, one.learning_rate, one.compensated) for one in shortest}) == 8
     assert "point 3" in (run / "frontier.html").read_text(encoding="utf-8")
     assert frontier(recipe(frontier__retention=0.9, **SMALL)) == found
     with pytest.raises(OutputError, match="a frontier lives in this folder"):
@@ -62,27 +69,27 @@ def test_an_interrupted_frontier_goes_on_from_its_last_finished_point(
     """An hour of points must not be lost to the last one, and must not come out otherwise."""
     from safetensors.numpy import load_file
 
-    from limbeck.run import descent
+    from limbeck.run.point import Maker
 
     settings = {**SMALL, "frontier__rank": 0.4}
     frontier(recipe(output=str(tmp_path / "straight"), **settings))
-    real, begun = descent._cut, []
+    real, begun = Maker._train, []
 
-    def interrupted(above: Any, room: Any, shape: Any, *, compensate: bool) -> Any:
-        begun.append(room.arm)
-        if begun.count("point-3") == 4:  # the trials are done, and are not gone through again
+    def interrupted(maker: Any, model: Any, way: Any, part: str, *rest: Any, **named: Any) -> Any:
+        begun.append((maker.number, part))
+        if begun.count((3, "")) == 2:  # a finalist is done, and so are the trials
             raise KeyboardInterrupt
-        return real(above, room, shape, compensate=compensate)
+        return real(maker, model, way, part, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(descent, "_cut", interrupted)
+        patch.setattr(Maker, "_train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             frontier(recipe(**settings))
     begun.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(descent, "_cut", lambda *a, **k: begun.append(a[1].arm) or real(*a, **k))
+        patch.setattr(Maker, "_train", lambda *a, **k: begun.append(a[3]) or real(*a, **k))
         frontier(recipe(**settings))
-    assert begun == ["point-3"]
+    assert begun == ["", ""]  # no trial is made again
     left, right = (
         load_file(tmp_path / name / "points" / "3" / "thin" / "model.safetensors")
         for name in ("straight", "run")
@@ -90,6 +97,32 @@ def test_an_interrupted_frontier_goes_on_from_its_last_finished_point(
     assert any("codes" in name for name in left)
     assert left.keys() == right.keys()
     assert all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_a_rate_that_breaks_a_training_loses_and_ends_nothing(
+    recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One wild learning rate among those tried must not cost the other points."""
+    from limbeck.errors import TrainingError
+    from limbeck.run.point import Maker
+
+    real = Maker._train
+
+    def wild(maker: Any, model: Any, way: Any, *rest: Any, **named: Any) -> Any:
+        if way.learning_rate == 3e-3:
+            raise TrainingError("step 3", "the loss is NaN", "Lower it.")
+        return real(maker, model, way, *rest, **named)
+
+    monkeypatch.setattr(Maker, "_train", wild)
+    found = frontier(recipe(**SMALL))
+    broken = [trial for trial in found.trials if trial.validation_loss is None]
+    assert {trial.learning_rate for trial in broken} == {3e-3}
+    assert {point.learning_rate for point in found.points} <= {1e-3, found.points[0].learning_rate}
+    monkeypatch.setattr(
+        Maker, "_train", lambda *a, **k: wild(a[0], a[1], Way(2, 3e-3, False), *a[3:], **k)
+    )
+    with pytest.raises(TrainingError, match="NaN"):
+        frontier(recipe(**SMALL, output=str(Path(recipe().output).parent / "other")))
 
 
 def test_refuses_what_cannot_go_down(recipe: Make) -> None:

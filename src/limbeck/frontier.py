@@ -26,16 +26,17 @@ from limbeck.evaluation.report import Export, Span
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import export_variants
 from limbeck.files import read_json, size_mb, whole_file, write_json
-from limbeck.knowledge.recorded import Recorded
 from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
 from limbeck.run.arms import teacher_int8
-from limbeck.run.descent import Descent, Point, Trial, descend, refuse_undescendable
+from limbeck.run.descent import descend, refuse_undescendable
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.opening import Opened, open_run, planned
+from limbeck.run.point import Point
 from limbeck.run.recording import Knowledge, ask_teacher, judged_by
+from limbeck.run.trials import Trial
 from limbeck.runtime.load import load_export
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts
@@ -77,11 +78,9 @@ def _frontier(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Fron
     opened = Opened(
         judged_by(plan, knowledge), opened.recipe, opened.machine, opened.teacher, opened.cache
     )
-    descent = descend(
-        opened.plan, opened.teacher, knowledge.train, opened.machine, run, opened.cache
-    )
-    gated = [_gate(opened, point, knowledge.test) for point in descent.points]
-    found = _measured(opened, run, knowledge, descent, gated)
+    points = descend(opened.plan, opened.teacher, knowledge, opened.machine, run, opened.cache)
+    gated = [_gate(opened, point) for point in points]
+    found = _measured(opened, run, knowledge, gated)
     found = found.model_copy(update={"seconds": round(time.monotonic() - start, 1)})
     with whole_file(run.frontier_html) as part:
         part.write_text(render_frontier(found), encoding="utf-8")
@@ -102,7 +101,7 @@ class _Gated:
     serving: str | None
 
 
-def _gate(opened: Opened, point: Point, test_answers: Recorded) -> _Gated:
+def _gate(opened: Opened, point: Point) -> _Gated:
     """Export a point and judge the exports by the point itself; done once."""
     plan, recipe, folder = opened.plan, opened.recipe, point.folder / "export"
     heads, neurons, counts = _counted(point)
@@ -206,7 +205,7 @@ def _name(point: Point) -> str:
 
 
 def _measured(
-    opened: Opened, run: RunFolder, knowledge: Knowledge, descent: Descent, gated: Sequence[_Gated]
+    opened: Opened, run: RunFolder, knowledge: Knowledge, gated: Sequence[_Gated]
 ) -> Frontier:
     """All points beside the teacher, in one alternating measurement."""
     from limbeck import __version__
@@ -260,8 +259,8 @@ def _measured(
             retention=_retention(measured, _name(one.point)),
             validation_score=one.point.validation_score,
             validation_retention=one.point.validation_score / whole if whole > 0 else None,
-            learning_rate=one.point.learning_rate,
-            compensated=one.point.compensated,
+            learning_rate=one.point.way.learning_rate,
+            compensated=one.point.way.compensated,
             train_seconds=one.point.seconds,
             exports=one.exports,
         )
@@ -286,13 +285,7 @@ def _measured(
         teacher=shown["teacher"],
         teacher_int8=shown.get("teacher_int8"),
         points=points,
-        trials=[
-            FrontierTrial(
-                **asdict(trial),
-                chosen=_way(trial) == _way(descent.points[trial.point - 1]),
-            )
-            for trial in descent.trials
-        ],
+        trials=[_told(trial, one.point) for one in gated for trial in one.point.trials],
         knee=points[knee].number,
         held=smallest_that_holds(points, recipe.frontier.retention),
         seconds=0.0,
@@ -300,8 +293,15 @@ def _measured(
     return found.model_copy(update={"verdict": frontier_verdict(found)})
 
 
-def _way(one: Trial | Point) -> tuple[float, bool]:
-    return one.learning_rate, one.compensated
+def _told(trial: Trial, point: Point) -> FrontierTrial:
+    return FrontierTrial(
+        point=trial.point,
+        **asdict(trial.way),
+        passes=trial.passes,
+        validation_loss=trial.loss,
+        validation_score=trial.validation_score,
+        chosen=trial.way == point.way and trial.passes == point.trials[-1].passes,
+    )
 
 
 def _retention(measured: Measurements, name: str) -> Span | None:

@@ -21,7 +21,10 @@ class FrontierConfig(Strict):
         description="Encoder parameters of the last point, as a share of the teacher's. The points "
         "between go down by equal ratios.",
     )
-    layers: PositiveInt = Field(default=1, description="Layers of the last point.")
+    layers: PositiveInt = Field(
+        default=1,
+        description="Fewest layers of a point. Above that, trials say when a layer goes.",
+    )
     rank: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.17,
         description="Rank of the last point's word embeddings, as a share of their width; 1 leaves "
@@ -30,13 +33,21 @@ class FrontierConfig(Strict):
     epochs: PositiveInt | None = Field(
         default=None,
         description="Passes over the texts at the second point; training.epochs by default. Points "
-        "below, which are cheaper and have more to learn, get more, the last three times as many.",
+        "below, which are cheaper and have more to learn, get more, the last twice as many.",
     )
     learning_rates: tuple[PositiveFloat, ...] = Field(
         default=(1e-4, 3e-4, 1e-3),
         min_length=1,
-        description="Rates that are tried for one pass each at every point but the first; "
-        "validation chooses.",
+        description="Rates that are tried at every point but the first, each with as many layers "
+        "as its parameters allow and with one fewer, with and without least squares.",
+    )
+    trial_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.08,
+        description="Share of the texts that the first trials learn from; a third of the "
+        "candidates goes on with three times as many, until `finalists` are left.",
+    )
+    finalists: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=2, description="Candidates that are trained in full; the best becomes the point."
     )
     retention: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,

@@ -33,13 +33,19 @@ class FrontierPoint(Frozen):
 
 
 class FrontierTrial(Frozen):
-    """A way to go on from a cut that was tried for one pass at a point."""
+    """A way to make a point that was tried."""
 
     point: int
+    layers: int
     learning_rate: float
     compensated: bool = Field(description="Whether least squares refitted what is left before it.")
+    passes: float = Field(description="Over the training texts; finalists are trained in full.")
+    validation_loss: float | None = Field(
+        description="Distance to the teacher's answers about the validation texts, by which ways "
+        "are chosen; null where the training broke down."
+    )
     validation_score: float
-    chosen: bool
+    chosen: bool = Field(description="Whether it became the point.")
 
 
 class Frontier(Frozen):

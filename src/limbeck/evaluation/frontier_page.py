@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from limbeck.evaluation import plots
-from limbeck.evaluation.frontier import Frontier, FrontierPoint
+from limbeck.evaluation.frontier import Frontier, FrontierPoint, FrontierTrial
 from limbeck.evaluation.report import Performance
 from limbeck.evaluation.templates import environment
 
@@ -20,7 +22,7 @@ def render_frontier(frontier: Frontier) -> str:
             f"{frontier.data['test_rows']:,} test rows",
             rows=[_row(point, frontier) for point in frontier.points],
             others=_others(frontier),
-            rates=sorted({trial.learning_rate for trial in frontier.trials}),
+            tried=[_tried(point, frontier) for point in frontier.points[1:]],
             cost_plots=_plots(frontier),
         )
     )
@@ -74,6 +76,41 @@ def _figures(one: Performance, teacher: Performance) -> dict[str, str]:
         "size_small": f"{teacher.size_mb / one.size_mb:.1f}×" if one is not teacher else "",
         "encoder": f"{one.encoder_parameters / 1e6:.3f}",
     }
+
+
+def _tried(point: FrontierPoint, frontier: Frontier) -> dict[str, Any]:
+    """The ways to make a point, the one that got farthest first, with their losses by passes."""
+    trials = [trial for trial in frontier.trials if trial.point == point.number]
+    passes = sorted({trial.passes for trial in trials})
+    ways: dict[tuple[int, float, bool], dict[float, FrontierTrial]] = {}
+    for trial in trials:
+        way = (trial.layers, trial.learning_rate, trial.compensated)
+        ways.setdefault(way, {})[trial.passes] = trial
+    worst = float("inf")
+    rows = sorted(
+        ways.items(),
+        key=lambda one: (-max(one[1]), one[1][max(one[1])].validation_loss or worst),
+    )
+    return {
+        "number": point.number,
+        "passes": [f"{share:.2g}" for share in passes],
+        "ways": [
+            {
+                "layers": layers,
+                "rate": f"{rate:g}",
+                "compensated": "yes" if compensated else "no",
+                "losses": [_loss(told.get(share)) for share in passes],
+                "chosen": any(trial.chosen for trial in told.values()),
+            }
+            for (layers, rate, compensated), told in rows
+        ],
+    }
+
+
+def _loss(trial: FrontierTrial | None) -> str:
+    if trial is None:
+        return ""
+    return "broke down" if trial.validation_loss is None else f"{trial.validation_loss:.4f}"
 
 
 def _plots(frontier: Frontier) -> list[str]:

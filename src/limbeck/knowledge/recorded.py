@@ -57,6 +57,11 @@ class Recorded:
     def __len__(self) -> int:
         return self._rows
 
+    @property
+    def encoded(self) -> Encoded | None:
+        """The rows under the teacher's tokenizer, if they were given."""
+        return self._encoded
+
     def logits(self, rows: np.ndarray) -> Tensor:
         """Logits [rows, classes], or [words of the rows, classes]; float32."""
         import torch
