@@ -37,6 +37,15 @@ def _point(number: int, score: float, ms: float, held: float) -> FrontierPoint:
     )  # fmt: skip
 
 
+def _trial(
+    rate: float, passes: float, loss: float | None, *, chosen: bool = False
+) -> FrontierTrial:
+    return FrontierTrial(
+        point=2, layers=2, learning_rate=rate, compensated=False, passes=passes,
+        validation_loss=loss, validation_score=0.8, chosen=chosen,
+    )  # fmt: skip
+
+
 def _frontier(retention: float | None, **changes: object) -> Frontier:
     points = [_point(1, 0.89, 0.8, 0.99), _point(2, 0.888, 0.4, 0.985), _point(3, 0.7, 0.3, 0.8)]
     found = Frontier(
@@ -45,8 +54,10 @@ def _frontier(retention: float | None, **changes: object) -> Frontier:
         score_name="accuracy", verdict=[], warnings=["<b>mind</b>"],
         teacher=_performance(0.9, 8.0, 90.0), teacher_int8=_performance(0.899, 1.0, 23.0),
         points=points, knee=2, held=smallest_that_holds(points, retention), seconds=1.0,
-        trials=[FrontierTrial(point=2, learning_rate=r, compensated=False, validation_score=0.8,
-                              chosen=r > 2e-4) for r in (1e-4, 3e-4)],
+        trials=[
+            _trial(1e-4, 0.08, 0.31), _trial(3e-4, 0.08, 0.22), _trial(1e-3, 0.08, None),
+            _trial(3e-4, 3.0, 0.125, chosen=True),
+        ],
     )  # fmt: skip
     return found.model_copy(update=changes)
 
@@ -87,10 +98,12 @@ def test_the_verdict_says_what_was_asked_for_first() -> None:
 def test_the_page_shows_every_point_and_escapes_what_is_the_users() -> None:
     """A page that leaves the smallest out hides where it breaks."""
     page = render_frontier(_frontier(0.98))
-    for shown in ("point 1", "point 2", "point 3", "2/30 + 1/9, rank 8", "the knee", "chosen"):
+    for shown in ("point 1", "point 2", "point 3", "2/30 + 1/9, rank 8", "the knee", "chosen",
+                  "0.1250", "broke down", "Point 2: 3 ways"):  # fmt: skip
         assert shown in page
     assert "<b>mind</b>" not in page
     assert "&lt;b&gt;mind" in page
+    assert page.index("0.1250") < page.index("0.3100") < page.index("broke down")
     assert page.count("<figure") == 2
     assert "http://www.w3.org" in page or "src=" not in page
 

@@ -75,7 +75,10 @@ def shapes(
     fewest = min(wanted.layers, above)
     found: list[Shape] = []
     for layers in range(above, fewest - 1, -1):
-        share = min(1.0, last**way * first.layers / layers)
+        share = last**way * first.layers / layers
+        if found and share > 1:
+            break  # even whole, so few layers are less than the point may have
+        share = min(1.0, share)
         heads = max(1, round(first.heads * share))
         attention = first.attention_share
         left = (share - attention * heads / first.heads) / (1 - attention)

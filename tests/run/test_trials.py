@@ -5,19 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.config.frontier import FrontierConfig
 from limbeck.run.trials import Trial, Way, best_first, halved
-from limbeck.student.descent import Whole, shapes
-
-FIRST = Whole(
-    layers=3, heads=12, neurons=1536, hidden=384, encoder_parameters=3 * 1_774_464, tokens=13_486,
-    width=384,
-)  # fmt: skip
-TEACHER = 6 * 1_774_464
 
 
 def _ways(count: int) -> list[Way]:
@@ -55,35 +46,3 @@ def test_a_training_that_broke_down_comes_last() -> None:
     losses = (0.3, None, 0.1, None, 0.2)
     trials = [Trial(2, way, 0.1, loss, 0.0) for way, loss in zip(_ways(5), losses, strict=True)]
     assert [trial.loss for trial in best_first(trials)] == [0.1, 0.2, 0.3, None, None]
-
-
-def _parameters(layers: int, heads: int, neurons: int) -> int:
-    return layers * (heads * 32 * 4 * 384 + neurons * 2 * 384)
-
-
-@pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
-def test_deep_and_shallow_shapes_of_a_point_cost_alike(number: int) -> None:
-    """A deep candidate that may keep more parameters would win by them."""
-    wanted = FrontierConfig()
-    found = shapes(FIRST, 3, number, TEACHER, wanted)
-    assert 1 <= len(found) <= 2
-    assert [shape.layers for shape in found] == sorted(
-        {shape.layers for shape in found}, reverse=True
-    )
-    share = (wanted.smallest * 2) ** ((number - 1) / 5)
-    asked = share * FIRST.encoder_parameters
-    for shape in found:
-        target = shape.target
-        assert target.heads is not None
-        assert target.neurons is not None
-        counted = _parameters(shape.layers, target.heads, target.neurons)
-        assert counted == pytest.approx(asked, rel=0.12)
-        assert target.rank == found[0].target.rank
-
-
-def test_layers_that_cannot_be_thin_enough_go() -> None:
-    """Three layers of one head and eight neurons are more than the last point may have."""
-    last = shapes(FIRST, 3, 6, TEACHER, FrontierConfig())
-    assert [shape.layers for shape in last] == [2, 1]
-    assert [shape.layers for shape in shapes(FIRST, 3, 6, TEACHER, FrontierConfig(layers=3))] == [3]
-    assert [shape.layers for shape in shapes(FIRST, 1, 4, TEACHER, FrontierConfig(layers=3))] == [1]
