@@ -181,3 +181,62 @@ def test_a_run_that_misses_its_budget_prunes_on(recipe: Make, tmp_path: Path) ->
     twice = distill(again)
     assert twice.recipe["student"] == student
     assert twice.student.score == report.student.score
+
+
+def test_a_budget_of_retention_alone_becomes_the_smallest_student_that_holds_it(
+    recipe: Make, tmp_path: Path
+) -> None:
+    """A user who knows what may be lost, and not what it costs, must not have to try by hand."""
+    from transformers import AutoModelForSequenceClassification
+
+    from limbeck.serve.predictor import Predictor
+
+    settings = {
+        "student__budget": "retention>=60%",
+        "frontier__points": 3,
+        "frontier__smallest": 0.1,
+        "frontier__learning_rates": [1e-3, 3e-3],
+    }
+    report = distill(recipe(**settings))
+    assert report.recipe["student"]["budget"] == "retention>=60%"
+    assert report.recipe["student"]["vocabulary"] == "trim"
+    points = sorted((tmp_path / "run" / "points").glob("[0-9]"))
+    assert len(points) == 3  # all hold so little
+    assert report.student.encoder_parameters < 0.15 * report.teacher.encoder_parameters
+    # The control is the same student, cut in one shot and taught by labels.
+    control = report.arms["control"]
+    assert control.encoder_parameters == report.student.encoder_parameters
+    assert any("and is the student" in note for note in report.training["student"]["notes"])
+    said = next(line for line in report.verdict if line.startswith("The budget was"))
+    assert "retention>=60%" in said
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
+    assert stock.config.num_hidden_layers <= 2
+    assert Predictor(tmp_path / "run").predict(["a text"])
+    assert distill(recipe(**settings)) == report
+
+
+def test_a_retention_that_nothing_holds_makes_the_first_student_and_says_so(
+    recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going on down from a student that keeps too little would end at the smallest of all."""
+    monkeypatch.setattr("limbeck.run.retention.merit", lambda *_: 2.0)  # twice what can be reached
+    settings = {"frontier__points": 3, "frontier__smallest": 0.1, "training__epochs": 1}
+    report = distill(recipe(student__budget="retention>=90%", **settings))
+    assert [path.name for path in (tmp_path / "run" / "points").glob("[0-9]")] == ["1"]
+    assert "and is the student" in report.training["student"]["notes"][0]
+    assert not (tmp_path / "run" / "thin").exists()
+
+
+def test_a_budget_of_retention_refuses_what_cannot_be_cut(recipe: Make) -> None:
+    """Before the teacher is asked about anything, also where nothing is to be run."""
+    from limbeck.distill import plan_only
+    from limbeck.errors import RecipeError
+
+    for made in (distill, lambda wanted: plan_only(wanted, cache=Path(wanted.output) / "c")):
+        with pytest.raises(RecipeError, match="no term is of kind logits or vectors"):
+            made(
+                recipe(
+                    student__budget="retention>=90%",
+                    objective__terms=[{"kind": "hidden", "weight": 1.0}],
+                )
+            )

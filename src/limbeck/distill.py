@@ -37,12 +37,14 @@ from limbeck.progress import say
 from limbeck.run.arms import Arm, teacher_int8, train_arm
 from limbeck.run.chain import source_of
 from limbeck.run.correction import corrected, without_corrections
+from limbeck.run.descent import refuse_undescendable
 from limbeck.run.describe import describe
 from limbeck.run.folder import RunFolder
 from limbeck.run.material import Datasets
 from limbeck.run.opening import open_run, planned
 from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
+from limbeck.run.retention import as_fixed, student_that_keeps, with_small_vocabulary
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement, says_one_thing
 from limbeck.training.choice import Machine
@@ -66,7 +68,7 @@ def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
     Raises:
         LimbeckError: For anything that the user can mend, before it costs time where possible.
     """
-    run = RunFolder(recipe.output)
+    recipe, run = with_small_vocabulary(recipe), RunFolder(recipe.output)
     with run.claimed(recipe) as settled:
         if run.report_json.exists():
             say(
@@ -80,17 +82,25 @@ def distill(recipe: Recipe, *, datasets: Datasets | None = None) -> Report:
 
 def plan_only(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) -> list[str]:
     """The checked plan of a recipe as lines of text: no weights are read, nothing is trained."""
-    return describe(make_plan(recipe, cache=cache, datasets=datasets))
+    plan = make_plan(with_small_vocabulary(recipe), cache=cache, datasets=datasets)
+    if recipe.student.keeps is not None:
+        refuse_undescendable(plan)
+    return describe(plan)
 
 
 def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Report:
     run.refuse_family()
-    opened = open_run(planned(recipe, datasets), run)
+    plan = planned(recipe, datasets)
+    if recipe.student.keeps is not None:
+        refuse_undescendable(plan)
+    opened = open_run(plan, run)
     plan, recipe, cache = opened.plan, opened.recipe, opened.cache
     teacher, machine = opened.teacher, opened.machine
     knowledge = ask_teacher(plan, teacher, cache=cache)
     plan = judged_by(plan, knowledge)
     arms = {"student": _student(plan, teacher, knowledge, machine, run, cache, datasets)}
+    if recipe.student.keeps is not None:
+        plan = as_fixed(plan, arms["student"], cache=cache, datasets=datasets)
     if recipe.evaluation.control and plan.material.has_labels:
         labels_alone = (HardTerm(weight=1.0),)
         arms["control"] = train_arm(
@@ -135,6 +145,8 @@ def _student(
         teacher = load_teacher(source)
         knowledge = ask_teacher(source, teacher, cache=cache)
         source = judged_by(source, knowledge)
+    if source.recipe.student.keeps is not None:
+        return student_that_keeps(source, teacher, knowledge, machine, run, cache=cache)
     return train_arm("student", source, source.terms, teacher, knowledge.train, machine, run, cache)
 
 

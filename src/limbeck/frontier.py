@@ -39,10 +39,9 @@ from limbeck.run.recording import Knowledge, ask_teacher, judged_by
 from limbeck.run.trials import Trial
 from limbeck.runtime.load import load_export
 from limbeck.runtime.transformers_model import from_folder
-from limbeck.student.plan import Counts
+from limbeck.student.plan import Counts, counts_of
 from limbeck.student.pruned import whole
 from limbeck.tasks.task import merit
-from limbeck.teacher.family import layer_modules
 from limbeck.teacher.load import load_classifier, look_at
 
 
@@ -157,11 +156,7 @@ def _counted(point: Point) -> tuple[list[int], list[int], Counts]:
     checkpoint = look_at(TeacherConfig(path=str(point.smallest)), role="student")
     model = load_classifier(checkpoint, attention="eager")
     there = whole(model, checkpoint.family)
-    layers = layer_modules(model, checkpoint.family)
-    counts = Counts(
-        parameters=sum(p.numel() for p in model.parameters()),
-        encoder_parameters=sum(p.numel() for layer in layers for p in layer.parameters()),
-    )
+    counts = counts_of(model, checkpoint.family)
     return [len(layer) for layer in there.heads], [len(layer) for layer in there.neurons], counts
 
 
@@ -176,7 +171,7 @@ def _in_transformers(point: Point, counts: Counts, max_tokens: int, name: str) -
         size_mb=counts.float32_mb,
         parameters=counts.parameters,
         encoder_parameters=counts.encoder_parameters,
-        train_seconds=point.seconds,
+        train_seconds=point.outcome.progress.seconds,
     )
 
 
@@ -196,7 +191,7 @@ def _serving(gated: _Gated, max_tokens: int) -> Contender:
         size_mb=size_mb(path),
         parameters=gated.counts.parameters,
         encoder_parameters=gated.counts.encoder_parameters,
-        train_seconds=gated.point.seconds,
+        train_seconds=gated.point.outcome.progress.seconds,
     )
 
 
@@ -261,7 +256,7 @@ def _measured(
             validation_retention=one.point.validation_score / whole if whole > 0 else None,
             learning_rate=one.point.way.learning_rate,
             compensated=one.point.way.compensated,
-            train_seconds=one.point.seconds,
+            train_seconds=one.point.outcome.progress.seconds,
             exports=one.exports,
         )
         for one in gated

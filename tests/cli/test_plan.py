@@ -36,7 +36,6 @@ def options(teacher: Path, files: dict[str, Path]) -> list[object]:
         (["--budget", ""], ["the budget is empty"]),
         (["--budget", "latency<=1ms", "--student", "hidden=16"], ["hidden is 16, but a budget"]),
         (["--budget", "latency<=1ms", "--student", "pruning.heads=1"], ["pruning.heads"]),
-        (["--budget", "retention>=99%"], ["limits neither time nor size"]),
         (["--budget", "size<=6MB", "--set", "student.budget_runtime=onx"], ["onnx_int8"]),
         (["--budget", "size<=6MB", "--student", "layers=9"], ["the teacher has 4"]),
     ],
@@ -57,6 +56,14 @@ def test_a_bad_budget_ends_with_status_2_and_leaves_nothing(
         assert text in ended.told
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.rglob("latency"))
+
+
+def test_retention_alone_cannot_be_planned(limbeck: Limbeck, options: list[object]) -> None:
+    """Only trained students say what is kept; the message names the command that trains them."""
+    ended = limbeck("plan", *options, "--budget", "retention>=99%")
+    assert ended.status == 2
+    assert "limits neither time nor size" in ended.told
+    assert "`limbeck distill` with this budget" in ended.told
 
 
 def test_plan_without_a_budget_says_so(limbeck: Limbeck, options: list[object]) -> None:

@@ -23,9 +23,8 @@ def refuse_retention(budget: Budget) -> None:
             _WHERE,
             f"{budget.in_words()} limits neither time nor size, and what a structure keeps is not "
             "known before it is trained",
-            f"`limbeck frontier --keep {budget.retention:.4g}` trains smaller and smaller students "
-            "and names the smallest that holds it. Or add a limit, such as latency<=1ms or "
-            "size<=10MB; the verdict then says whether the retention was met too.",
+            "`limbeck distill` with this budget trains smaller and smaller students and takes the "
+            "smallest that holds it. To plan, add a limit, such as latency<=1ms or size<=10MB.",
         )
 
 

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from limbeck.config.budget import Runtime, RuntimeOrAuto, parse_budget
+from limbeck.config.budget import Budget, Runtime, RuntimeOrAuto, parse_budget
 from limbeck.config.schedule import Strict
 from limbeck.config.shapes import SHAPES, Architecture
 from limbeck.errors import RecipeError, nearest
@@ -318,8 +318,16 @@ class StudentConfig(Strict):
 
     @property
     def open_budget(self) -> bool:
-        """Whether there is a budget that no structure was chosen for yet."""
-        return self.budget is not None and self.planned is None
+        """Whether there is a budget that a structure is to be planned for, and none was."""
+        return self.budget is not None and self.planned is None and self.keeps is None
+
+    @property
+    def keeps(self) -> float | None:
+        """The share of the teacher's score that a budget of nothing else asks for, 0 to 1."""
+        if self.budget is None:
+            return None
+        budget = parse_budget(self.budget)
+        return budget.retention if budget == Budget(retention=budget.retention) else None
 
     def _check_budget(self, budget: str) -> None:
         if self.planned is not None:

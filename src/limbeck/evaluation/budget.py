@@ -116,7 +116,12 @@ def _remedy(budget: Budget, missed: dict[str, float]) -> str:
             up = name in ("speedup", "smaller", "throughput")
             values[fields[name]] *= 1.02 * factor if up else 1 / (1.02 * factor)
     if set(missed) == {"retention"}:
-        return "A larger budget, more unlabelled texts or longer training would keep more."
+        more = (
+            "More layers (student.layers)"
+            if budget == Budget(retention=budget.retention)
+            else "A larger budget"
+        )
+        return f"{more}, more unlabelled texts or longer training would keep more."
     asked = Budget(**{**values, "retention": budget.retention}).in_words()
     return (
         f'To meet it, run with the budget "{asked}" in a new folder: the student is planned '

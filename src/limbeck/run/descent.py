@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from limbeck.config.student import PruningConfig
@@ -25,6 +26,8 @@ def descend(
     machine: Machine,
     run: RunFolder,
     cache: Path,
+    *,
+    enough: Callable[[Point], bool] = lambda _point: False,
 ) -> tuple[Point, ...]:
     """Make every point of the recipe's frontier; those that are finished are read.
 
@@ -35,6 +38,7 @@ def descend(
         machine: Precision, attention and threads.
         run: Where everything goes, the points below ``points/``.
         cache: Where token ids are kept.
+        enough: Whether a point is the last one to be made.
     """
     place, answers, wanted = run.points, knowledge.train, plan.recipe.frontier
     point = Point.read(place, 1)
@@ -45,6 +49,8 @@ def descend(
     room = classroom("point", plan, teacher, answers, machine, run, cache)
     first, points = whole_of(plan), [point]
     for number in range(2, wanted.points + 1):
+        if enough(point):
+            break
         below = Point.read(place, number)
         if below is None:
             whole = plan.teacher_counts.encoder_parameters

@@ -29,6 +29,7 @@ from limbeck.student.pruned import whole
 from limbeck.teacher.family import layer_count, layer_modules, remove_layer
 from limbeck.teacher.load import load_classifier, look_at
 from limbeck.teacher.thin import Kept
+from limbeck.training.checkpoint import Progress
 from limbeck.training.importance import losses_without_layers, mean_loss, sampled
 from limbeck.training.lessons import Lessons
 from limbeck.training.log import Log
@@ -49,8 +50,7 @@ class Point:
         number: From 1, the largest.
         folder: Holds ``student`` (a stock model) and, below the first point, ``thin``.
         kept: What is left of its layers; None where nothing was taken out.
-        validation_score: Of its best state.
-        seconds: Spent on training it.
+        outcome: Of its training.
         way: How it was made.
         trials: Of the ways to make it.
     """
@@ -58,10 +58,14 @@ class Point:
     number: int
     folder: Path
     kept: Kept | None
-    validation_score: float
-    seconds: float
+    outcome: Outcome
     way: Way
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def validation_score(self) -> float:
+        """Of its best state."""
+        return self.outcome.progress.best_score
 
     @property
     def smallest(self) -> Path:
@@ -74,25 +78,33 @@ class Point:
         folder = place / str(number)
         if not (folder / "point.json").exists():
             return None
-        facts = read_json(folder / "point.json")
-        way, trials = Way(**facts.pop("way")), tuple(map(_trial_of, facts.pop("trials")))
-        return Point(number, folder, Kept.read(folder / "thin"), way=way, trials=trials, **facts)
+        told = read_json(folder / "point.json")
+        progress = Progress(**told["outcome"].pop("progress"))
+        return Point(
+            number,
+            folder,
+            Kept.read(folder / "thin"),
+            Outcome(progress, **told["outcome"]),
+            Way(**told["way"]),
+            tuple(map(_trial_of, told["trials"])),
+        )
 
 
 def keep_point(place: Path, number: int, arm: Arm, way: Way, trials: Sequence[Trial] = ()) -> Point:
     """Write a finished point; what is there is whole."""
     folder = place / str(number)
-    facts = {
-        "validation_score": arm.outcome.progress.best_score,
-        "seconds": arm.outcome.progress.seconds,
+    point = Point(number, folder, arm.kept, arm.outcome, way, tuple(trials))
+    told = {
+        "outcome": asdict(arm.outcome),
+        "way": asdict(way),
+        "trials": [asdict(trial) for trial in trials],
     }
     with whole_folder(folder) as part:
         arm.save(part / "student")
         if arm.kept is not None:
             arm.save_thin(part / "thin")
-        told = {"way": asdict(way), "trials": [asdict(trial) for trial in trials]}
-        write_json(part / "point.json", facts | told)
-    return Point(number, folder, arm.kept, way=way, trials=tuple(trials), **facts)
+        write_json(part / "point.json", told)
+    return point
 
 
 @dataclass(frozen=True)

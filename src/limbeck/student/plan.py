@@ -21,13 +21,13 @@ from limbeck.student.static import (
 )
 from limbeck.student.vectors import refuse_unbuildable, with_vectors
 from limbeck.tasks.head import Head
-from limbeck.teacher.family import TABLE, layer_count
+from limbeck.teacher.family import TABLE, Family, layer_count
 from limbeck.teacher.head import model_class
 from limbeck.teacher.load import Checkpoint, look_at, set_class_names, set_dropout
 from limbeck.teacher.pooling import vector_width
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,16 @@ def count_parameters(
     """Parameters of the model that `config` describes; nothing is allocated."""
     import torch
 
-    from limbeck.teacher.family import layer_modules
-
     with torch.device("meta"):
         model = model_class(head).from_config(config)
-    modules = layer_modules(model, checkpoint.family)
+    return counts_of(model, checkpoint.family)
+
+
+def counts_of(model: PreTrainedModel, family: Family) -> Counts:
+    """Parameters of a model, thin or not."""
+    from limbeck.teacher.family import layer_modules
+
+    modules = layer_modules(model, family)
     return Counts(
         parameters=sum(p.numel() for p in model.parameters()),
         encoder_parameters=sum(p.numel() for module in modules for p in module.parameters()),
