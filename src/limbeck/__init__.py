@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
     from limbeck.config.load import load_recipe
@@ -67,7 +70,13 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> Any:
     # Imported when first used: `limbeck --help` must not wait for torch.
     if name in _HOMES:
-        from importlib import import_module
-
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
+
+
+def _know_thin_models(_: ModuleType) -> None:
+    import_module("limbeck.teacher.thin_classes").register_configs()
+
+
+# AutoModel loads pruned students once limbeck is imported, before or after transformers.
+register_post_import_hook(_know_thin_models, "transformers.models.auto.configuration_auto")

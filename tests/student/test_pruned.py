@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,11 @@ def test_parameters_are_counted_before_anything_is_built(
     assert sum(p.numel() for p in model.parameters()) == count - gone
 
 
+def _say_kept(folder: Path, kept: dict[str, Any]) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pruned": kept}))
+
+
 def test_a_thin_folder_is_read_as_it_was_written(
     tiny: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -189,13 +195,13 @@ def test_a_thin_folder_is_read_as_it_was_written(
     )
     assert again is not None
     torch.testing.assert_close(_answers(again.eval()), _answers(model), atol=0, rtol=0)
-    (tmp_path / "pruning.json").write_text('{"heads": [[0]], "neurons": [[0]]}')
+    _say_kept(tmp_path, {"heads": [[0]], "neurons": [[0]]})
     with pytest.raises(TeacherError, match="of 1 layers, but the model has 4"):
         thin_model(
             AutoModelForSequenceClassification, str(tmp_path), model.config, family,
             attention="eager",
         )  # fmt: skip
-    Kept(((0,),) * 4, ((0,),) * 4).save(tmp_path)
+    _say_kept(tmp_path, {"heads": [[0]] * 4, "neurons": [[0]] * 4})
     with pytest.raises(TeacherError, match="do not fit"):
         thin_model(
             AutoModelForSequenceClassification, str(tmp_path), model.config, family,

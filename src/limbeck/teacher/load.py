@@ -139,6 +139,8 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
     """
     from transformers import AutoConfig, AutoTokenizer
 
+    from limbeck.teacher.thin_classes import as_stock
+
     path = teacher.path
     static = _look_at_table(teacher)
     if static is not None:
@@ -157,7 +159,9 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
         )
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(path, trust_remote_code=teacher.trust_remote_code)
+            config = as_stock(
+                AutoConfig.from_pretrained(path, trust_remote_code=teacher.trust_remote_code)
+            )
             tokenizer = AutoTokenizer.from_pretrained(
                 path, trust_remote_code=teacher.trust_remote_code
             )

@@ -2,12 +2,14 @@
 
 transformers 5 has no config for them: a head keeps its size while there are fewer, and each layer
 may have a number of its own. A thin model is one of transformers' own whose matrices were made
-smaller; ``pruning.json`` beside its weights says how many each layer has.
+smaller. Its ``config.json`` says what each layer has kept (`KEPT`) and has a model type of its own,
+so that transformers alone refuses it by name instead of failing at its shapes; with limbeck
+imported, AutoModel loads it (`teacher.thin_classes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from limbeck.teacher.family import Family
 
 FILE = "pruning.json"
+"""What a choice of heads and neurons is kept in while a run is unfinished."""
+KEPT = "pruned"
+"""The key of a thin model's config that says what it has kept."""
+_PREFIX = "limbeck_thin_"
 
 
 @dataclass(frozen=True)
@@ -44,34 +50,40 @@ class Kept:
     rank: int | None = None
 
     def save(self, folder: Path) -> None:
-        """Write it beside a thin model's weights."""
+        """Write it by itself."""
         write_json(folder / FILE, asdict(self))
 
     @staticmethod
     def read(folder: Path) -> Kept | None:
-        """What `save` wrote, or None where nothing was pruned.
+        """What `save` or `save_thin` wrote, or None where nothing was pruned.
 
         Raises:
-            TeacherError: If the file is not what `save` writes.
+            TeacherError: If the file is not what they write.
         """
         path = folder / FILE
-        if not path.exists():
-            return None
         try:
-            content = read_json(path)
-            heads, neurons = (
-                tuple(tuple(int(place) for place in layer) for layer in content[key])
-                for key in ("heads", "neurons")
-            )
-            rank = content.get("rank")
-            rank = None if rank is None else int(rank)
+            if path.exists():
+                content = read_json(path)
+            else:
+                path = folder / "config.json"
+                content = read_json(path).get(KEPT) if path.exists() else None
+            return None if content is None else Kept.of(content)
         except (ValueError, KeyError, TypeError) as error:
             raise TeacherError(
                 str(path),
                 f"it cannot be read ({type(error).__name__}: {error})",
                 "Write the thin model again: give its `limbeck distill` command another folder.",
             ) from None
-        return Kept(heads, neurons, rank)
+
+    @staticmethod
+    def of(content: Mapping[str, Any]) -> Kept:
+        """What JSON says of it."""
+        heads, neurons = (
+            tuple(tuple(int(place) for place in layer) for layer in content[key])
+            for key in ("heads", "neurons")
+        )
+        rank = content.get("rank")
+        return Kept(heads, neurons, None if rank is None else int(rank))
 
 
 @dataclass(frozen=True)
@@ -139,10 +151,20 @@ queries, keys and values (or all three), what joins the heads, up, down."""
 
 def matrices(layer: nn.Module, config: PreTrainedConfig) -> Matrices:
     """The matrices of a layer of a model type in `PATHS`."""
-    found: Any = [attrgetter(path)(layer) for path in PATHS[config.model_type]]
+    found: Any = [attrgetter(path)(layer) for path in PATHS[stock_type(config)]]
     size = int(config.hidden_size) // int(config.num_attention_heads)
     fused = len(found) == 4
     return Matrices(tuple(found[:-3]), *found[-3:], head_size=size, thirds=fused, gated=fused)
+
+
+def stock_type(config: PreTrainedConfig) -> str:
+    """The model type that a config is of, or would be of if it were not thin."""
+    return config.model_type.removeprefix(_PREFIX)
+
+
+def thin_type(model_type: str) -> str:
+    """The model type of the thin models of a type in `PATHS`."""
+    return _PREFIX + model_type
 
 
 def make_thin(model: PreTrainedModel, family: Family, kept: Kept) -> None:
@@ -164,8 +186,15 @@ def make_thin(model: PreTrainedModel, family: Family, kept: Kept) -> None:
             _keep_rows(module, stay)
         for module, stay in columns:
             _keep_columns(module, stay)
-        if model.config.model_type == "mpnet":
+        if stock_type(model.config) == "mpnet":
             _keep_position_bias(attrgetter("attention.attn")(layer), heads)
+
+
+def make_blank(model: PreTrainedModel, family: Family, kept: Kept) -> None:
+    """Give a new model the shape of a thin one, in place: weights are to be read into it."""
+    make_thin(model, family, kept)
+    if kept.rank is not None:
+        blank_factors(model, kept.rank)
 
 
 def save_thin(model: PreTrainedModel, kept: Kept, folder: Path) -> None:
@@ -179,9 +208,11 @@ def save_thin(model: PreTrainedModel, kept: Kept, folder: Path) -> None:
     from safetensors.torch import save_file
 
     model.config.save_pretrained(folder)
+    content = read_json(folder / "config.json")
+    thin = {"model_type": thin_type(model.config.model_type), KEPT: asdict(kept)}
+    write_json(folder / "config.json", content | thin)
     tensors = {name: value.detach().cpu().contiguous() for name, value in _own(model).items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    kept.save(folder)
 
 
 def thin_model(
@@ -202,7 +233,7 @@ def thin_model(
         attention: The attention implementation, for families that have a choice.
 
     Raises:
-        TeacherError: If weights and ``pruning.json`` do not belong together.
+        TeacherError: If weights and `KEPT` do not belong together.
     """
     import torch
     from safetensors.torch import load_file
@@ -213,22 +244,20 @@ def thin_model(
     layers = layer_count(config)
     if len(kept.heads) != layers or len(kept.neurons) != layers:
         raise TeacherError(
-            f"{path}/{FILE}",
-            f"it tells of {len(kept.heads)} layers, but the model has {layers}",
+            f"{path}/config.json",
+            f"{KEPT} tells of {len(kept.heads)} layers, but the model has {layers}",
             "Write the thin model again.",
         )
     model = auto_class.from_config(
         config, attn_implementation=attention if family.sdpa else "eager", dtype=torch.float32
     )
-    make_thin(model, family, kept)
-    if kept.rank is not None:
-        blank_factors(model, kept.rank)
+    make_blank(model, family, kept)
     try:
         left = model.load_state_dict(load_file(Path(path) / "model.safetensors"), strict=False)
     except (RuntimeError, OSError) as error:
         raise TeacherError(
             path,
-            f"its weights do not fit its {FILE} ({str(error).splitlines()[0]})",
+            f"its weights do not fit what its config keeps ({str(error).splitlines()[0]})",
             "Write the thin model again.",
         ) from None
     missing = set(left.missing_keys) - (set(model.state_dict()) - set(_own(model)))
@@ -258,12 +287,9 @@ def head_units(heads: Sequence[int], size: int) -> np.ndarray:
 
 def _keep_position_bias(attention: Any, heads: Sequence[int]) -> None:
     """Let MPNet's attention see its own heads' part of the bias that all layers share."""
-    import torch
-
     before = getattr(attention, "kept_heads", None)
-    now = torch.tensor(heads) if before is None else before[torch.tensor(heads)]
+    attention.kept_heads = [*heads] if before is None else [before[head] for head in heads]
     attention.all_head_size = len(heads) * attention.attention_head_size
-    attention.register_buffer("kept_heads", now, persistent=False)
     if before is None:
         attention.register_forward_pre_hook(_with_own_bias, with_kwargs=True)
 
