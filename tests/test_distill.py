@@ -100,6 +100,56 @@ def test_the_student_loads_without_limbeck_and_answers_the_same(
     assert np.mean(right) == pytest.approx(report.student.score.value, abs=1e-9)
 
 
+def test_the_report_says_what_the_added_texts_bought(finished: tuple[Path, Any]) -> None:
+    """Texts are dear to gather and to train on: whoever adds them asks what for."""
+    from limbeck.training.log import read_log
+
+    folder, report = finished
+    added = report.data["unlabelled_rows"] - report.data["unlabelled_rows_dropped"]
+    assert added > 0
+    arm = report.arms["own_texts"]
+    assert arm.encoder_parameters == report.student.encoder_parameters
+    assert "student_minus_own_texts" in report.differences
+    assert any("without the unlabelled texts" in sentence for sentence in report.verdict)
+    assert "the same student, no added texts" in (folder / "report.html").read_text()
+    # As many steps on fewer rows, from the same teacher.
+    training = report.training
+    steps, passes = training["own_texts"]["steps"], training["student"]["steps"]
+    assert 0.7 * passes <= steps <= 1.3 * passes
+    logged = [line for line in read_log(folder / "log.jsonl") if line["arm"] == "own_texts"]
+    assert any("logits_kl" in line for line in logged)
+
+
+def test_an_arm_on_its_own_texts_never_sees_the_others(
+    teacher: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """An arm that learned from the added texts too would show that they bought nothing."""
+    from limbeck.config.load import load_recipe
+    from limbeck.run.arms import OWN_TEXTS, classroom
+    from limbeck.run.folder import RunFolder
+    from limbeck.run.plan import make_plan
+
+    values = {
+        "teacher.path": str(teacher),
+        "data.train": str(files["train"]),
+        "data.unlabelled": [str(files["unlabelled"])],
+        "data.test": str(files["test"]),
+        "data.augment.copies": 1,
+        "student.layers": 2,
+        "output": str(tmp_path / "run"),
+    }
+    plan = make_plan(load_recipe(None, values=values), cache=tmp_path / "tokens")
+    nobody: Any = None
+    rest = (nobody, None, nobody, RunFolder(str(tmp_path / "run")), tmp_path / "tokens")
+    room = classroom(OWN_TEXTS, plan, *rest)
+    counts = plan.material.counts
+    own = counts["train_rows_labelled"]
+    assert room.lessons.rows is not None
+    assert room.lessons.rows.tolist() == list(range(own))
+    assert plan.material.added == counts["train_rows_used"] - own > counts["altered_rows"] > 0
+    assert classroom("student", plan, *rest).lessons.rows is None
+
+
 def test_the_model_card_tells_the_verdict(finished: tuple[Path, Any]) -> None:
     """Who finds the folder alone must learn what it is and what it was measured to be."""
     folder, report = finished

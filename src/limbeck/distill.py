@@ -34,7 +34,7 @@ from limbeck.knowledge.recorded import Recorded
 from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
-from limbeck.run.arms import Arm, teacher_int8, train_arm
+from limbeck.run.arms import OWN_TEXTS, Arm, teacher_int8, train_arm
 from limbeck.run.chain import source_of
 from limbeck.run.correction import corrected, without_corrections
 from limbeck.run.descent import refuse_undescendable
@@ -105,6 +105,10 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         labels_alone = (HardTerm(weight=1.0),)
         arms["control"] = train_arm(
             "control", plan, labels_alone, teacher, None, machine, run, cache
+        )
+    if recipe.evaluation.own_texts and plan.material.added and plan.needs_teacher:
+        arms[OWN_TEXTS] = train_arm(
+            OWN_TEXTS, plan, plan.terms, teacher, knowledge.train, machine, run, cache
         )
     arms["student"].save(run.student)
     if arms["student"].kept is not None:
@@ -245,10 +249,10 @@ def _report(
     shown = {
         contender.name: performance(contender, measured, labels, material.names, plan.task)
         for contender in contenders
-        if contender.name in ("teacher", "student", "control", "teacher_int8")
+        if contender.name in ("teacher", "student", "control", OWN_TEXTS, "teacher_int8")
     }
     resamples = measured.resamples
-    others = [name for name in ("teacher", "control", "teacher_int8") if name in shown]
+    others = [name for name in shown if name != "student"]
     fastest = best_single(exports, shown["student"].latency_ms_p50)
     report = Report(
         limbeck_version=__version__,

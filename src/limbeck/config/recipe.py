@@ -264,10 +264,15 @@ class EvaluationConfig(Strict):
     control: bool = Field(
         default=True, description="Train the same student without the teacher too."
     )
+    own_texts: bool = Field(
+        default=True,
+        description="Where unlabelled texts or altered copies are added to the training rows: "
+        "train the same student without them too, to tell what they bought.",
+    )
     control_epochs: PositiveInt | None = Field(
         default=None,
-        description="Passes of the control arm; by default as many as give it the student's steps, "
-        "at most 10, so that it is not the shorter training that loses.",
+        description="Passes of the control arm, and of own_texts; by default as many as give it "
+        "the student's steps, at most 10, so that it is not the shorter training that loses.",
     )
     bootstrap: PositiveInt = Field(
         default=2000, description="Resamples behind a confidence interval."

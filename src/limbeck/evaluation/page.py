@@ -22,11 +22,13 @@ _SHOWN_DISAGREEMENTS = 8
 _TEXT_LENGTH = 600
 _ARM_NOTES = {
     "control": "the same student, labels alone",
+    "own_texts": "the same student, no added texts",
     "teacher_int8": "the teacher's own int8 export",
 }
 _THE = {
     "teacher": "the teacher",
     "control": "the control arm, the same student trained on the labels alone",
+    "own_texts": "the same student taught without the added texts",
     "teacher_int8": "the teacher's own int8 export",
 }
 
@@ -138,7 +140,7 @@ def _of_arm(name: str, arm: Performance, report: Report) -> _Model:
     return _Model(
         name=name,
         note=_ARM_NOTES.get(name) or ", ".join([arm.runtime, *_merits(name, report)]),
-        role="teacher" if "teacher" in name else "control" if name == "control" else "student",
+        role=_role(name),
         refused="",
         span=arm.score,
         figures={
@@ -155,6 +157,12 @@ def _of_arm(name: str, arm: Performance, report: Report) -> _Model:
         },
         small=small | (_times(arm, report.teacher) if name != "teacher" else {}),
     )
+
+
+def _role(name: str) -> str:
+    if "teacher" in name:
+        return "teacher"
+    return "control" if name in ("control", "own_texts") else "student"
 
 
 def _of_export(export: Export, report: Report) -> _Model:

@@ -97,8 +97,8 @@ class Report(Frozen):
     teacher: Performance = Field(description="As transformers serves it, in float32.")
     student: Performance = Field(description="As transformers serves it, in float32.")
     arms: dict[str, Performance] = Field(
-        description="control: the student without a teacher; teacher_int8: the teacher's own int8 "
-        "ONNX export."
+        description="control: the student without a teacher; own_texts: the student without "
+        "unlabelled texts and altered copies; teacher_int8: the teacher's own int8 ONNX export."
     )
     retention: Span | None = Field(
         description="The student's score over the teacher's; null where that is not above 0."
@@ -106,6 +106,7 @@ class Report(Frozen):
     agreement: float = Field(description="Share of test rows answered alike.")
     differences: dict[str, Span] = Field(
         description="Paired differences of score: student_minus_teacher, student_minus_control, "
+        "student_minus_own_texts, "
         "student_minus_teacher_int8, best_single_minus_teacher, best_single_minus_teacher_int8."
     )
     exports: list[Export]

@@ -18,6 +18,8 @@ def verdict(report: Report) -> list[str]:
     if budget is not None:
         sentences.append(budget)
     sentences.append(_bought(report))
+    if "own_texts" in report.arms:
+        sentences.append(_added(report))
     return sentences
 
 
@@ -91,6 +93,23 @@ def _bought(report: Report) -> str:
         "and the interval includes 0. More unlabelled texts of the domain, or a smaller student, "
         "is where a teacher helps."
     )
+
+
+def _added(report: Report) -> str:
+    """What unlabelled texts and altered copies bought."""
+    difference = report.differences["student_minus_own_texts"]
+    kinds = {"unlabelled_rows": "unlabelled texts", "altered_rows": "altered copies"}
+    what = " and ".join(name for key, name in kinds.items() if report.data.get(key))
+    said = (
+        f"against the same student taught without the {what} "
+        f"({report.arms['own_texts'].score.value:.4f}), they changed the {report.score_name} by "
+        f"{change(difference, report.score_name)}"
+    )
+    if difference.low > 0:
+        return f"The {what} paid: {said}; the interval excludes 0."
+    if difference.high < 0:
+        return f"The {what} harmed: {said}; the interval excludes 0. Leave them out."
+    return f"What the {what} bought is within noise: {said}, and the interval includes 0."
 
 
 def _times(more: float, less: float) -> str:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
+from limbeck.data.encoded import Encoded
 from limbeck.data.targets import row_targets
 from limbeck.data.window_rows import row_ids
 from limbeck.evaluation.measure import Contender
@@ -42,8 +45,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+OWN_TEXTS = "own_texts"
+"""The arm that is taught like the student, without unlabelled texts and altered copies."""
 _CONTROL_EPOCHS = 10
-"""The most passes a control arm gets by itself: beyond, it only memorizes its few rows."""
+"""The most passes an arm on fewer rows gets by itself: beyond, it only memorizes them."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ def train_arm(
     """Build the plan's student and train it on `terms`: the one way in which arms differ.
 
     Args:
-        name: Of the arm, in the log and in checkpoints/.
+        name: Of the arm, in the log and in checkpoints/. ``control`` has no stages; `OWN_TEXTS`
+            learns from the training rows without what was added to them.
         plan: The run's plan.
         terms: What this arm learns from.
         teacher: Where weights are cut from.
@@ -152,13 +158,14 @@ def _taught(
 ) -> Outcome:
     """The training of an arm on its terms, or one more after a cut."""
     plan, control = room.plan, room.arm == "control"
+    fewer = control or room.arm == OWN_TEXTS
     return train(
         model,
         plan.student.checkpoint,
         terms,
         lessons,
         room.exam,
-        config=_control_training(plan) if control else plan.recipe.training,
+        config=_training_on_fewer(plan, room.arm) if fewer else plan.recipe.training,
         machine=room.machine,
         seed=plan.recipe.seed,
         folder=room.run.checkpoints / name,
@@ -186,7 +193,7 @@ def classroom(
         answers=answers,
         teacher=teacher_side(plan.teacher.config),
         ids=row_ids(train_split.texts, encoded),
-        rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
+        rows=_rows_of(name, plan, encoded),
         task=plan.task,
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
@@ -200,13 +207,25 @@ def _pruning_note(kept: Kept) -> str:
     return f"pruned: {heads} heads and {neurons} neurons are left of its layers{rank}"
 
 
-def _control_training(plan: Plan) -> TrainingConfig:
-    """The loop's settings for the control arm: as many steps as the student takes."""
+def _rows_of(name: str, plan: Plan, encoded: Encoded) -> np.ndarray | None:
+    """The rows that an arm learns from, rising; None for all."""
+    rows = plan.quiz.lessons if plan.quiz is not None and name != "control" else None
+    if name != OWN_TEXTS:
+        return rows
+    own = len(plan.material.train.texts) - plan.material.added
+    last = own if encoded.groups is None else int(encoded.groups.offsets[own])
+    return np.arange(last) if rows is None else rows[rows < last]
+
+
+def _training_on_fewer(plan: Plan, arm: str) -> TrainingConfig:
+    """The loop's settings of an arm with fewer rows: as many steps as the student takes."""
     config = plan.recipe.training
-    labelled = plan.material.counts["train_rows_labelled"]
+    rows = plan.material.counts["train_rows_labelled"]
+    if arm == OWN_TEXTS:
+        rows = len(plan.material.train.texts) - plan.material.added
     stages = [stage_training(stage, config).epochs for stage in plan.stages]
     passes = config.epochs + sum(stages)
-    steps_like_the_student = round(passes * len(plan.material.train.texts) / labelled)
+    steps_like_the_student = round(passes * len(plan.material.train.texts) / rows)
     epochs = plan.recipe.evaluation.control_epochs or min(
         max(config.epochs, steps_like_the_student), max(config.epochs, _CONTROL_EPOCHS)
     )

@@ -52,6 +52,7 @@ class Material:
         task: What is learned.
         counts: What was read and dropped, for the report.
         outside: Texts that belong to no class, or None; they are only asked about.
+        added: How many of the last training rows are unlabelled texts and altered copies.
     """
 
     train: Labelled
@@ -61,6 +62,7 @@ class Material:
     task: Task
     counts: dict[str, int] = field(default_factory=dict)
     outside: Texts | None = None
+    added: int = 0
 
     @property
     def tested_on_validation(self) -> bool:
@@ -159,6 +161,7 @@ def gather_material(
         held_out.append(validation.texts)
     test = Labelled(split["test"], labels["test"]) if "test" in split else validation
     copies = copies_of(lesson.texts, data, masked_lm, seed=seed, folder=folder, knowledge=knowledge)
+    own = len(lesson.texts)
     lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder, task)
     lesson = _with_altered(lesson, copies, held_out, counts)
     if test is not validation:
@@ -173,7 +176,8 @@ def gather_material(
     outside = _outside(data, test.texts, task, folder)
     if outside is not None:
         counts["rows_of_no_class"] = len(outside)
-    return Material(lesson, validation, test, names, task, counts, outside)
+    added = len(lesson.texts) - own
+    return Material(lesson, validation, test, names, task, counts, outside, added)
 
 
 def _outside(data: DataConfig, test: Texts, task: Task, folder: Path | None) -> Texts | None:
