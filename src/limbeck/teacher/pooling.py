@@ -107,7 +107,29 @@ def look_for_vectors(
         set_vectors(config, Vectors(stated, teacher.normalize) if stated is not None else None)
         return
     refuse_stated_pooling(teacher)
+    if _is_cross_encoder(teacher.path):
+        set_vectors(config, None)
+        return
     set_vectors(config, _of_modules(read_json(modules), tokenizer, teacher.path))
+
+
+def _is_cross_encoder(path: str) -> bool:
+    """Whether the folder is of a CrossEncoder of sentence-transformers, which gives scores."""
+    return _facts(path).get("model_type") == "CrossEncoder"
+
+
+def note_activation(config: PreTrainedConfig, path: str) -> None:
+    """Note in `config` what a CrossEncoder does to its scores, where a file beside it says so."""
+    told = _facts(path)
+    if told.get("model_type") == "CrossEncoder" and told.get("activation_fn"):
+        refuse_prompt(path)
+        settings: dict[str, Any] = getattr(config, ACTIVATION_KEY, None) or {}
+        setattr(config, ACTIVATION_KEY, settings | {ACTIVATION: told["activation_fn"]})
+
+
+def _facts(path: str) -> dict[str, Any]:
+    file = _file(path, "config_sentence_transformers.json")
+    return {} if file is None else read_json(file)
 
 
 def refuse_stated_pooling(teacher: TeacherConfig) -> None:
