@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 
@@ -29,3 +30,9 @@ def pairs_of(items: Sequence[Candidates]) -> list[tuple[str, str]]:
 def list_bounds(items: Sequence[Candidates]) -> np.ndarray:
     """Where the pairs of each query begin among those of all, and their end (int64)."""
     return np.array([0, *accumulate(len(item.passages) for item in items)], dtype=np.int64)
+
+
+def pairs_a_query(items: Sequence[Any]) -> float:
+    """How many pairs a model reads for one of these on average; 1 for what is no query."""
+    counts = [len(item.passages) if isinstance(item, Candidates) else 1 for item in items]
+    return sum(counts) / max(1, len(counts))

@@ -70,6 +70,12 @@ class Encoded:
         return np.diff(self.offsets).astype(np.int32)
 
     @property
+    def text_lengths(self) -> np.ndarray:
+        """Tokens a text: of all its windows or candidates."""
+        offsets = self.lists if self.groups is None else self.groups.offsets
+        return self.lengths if offsets is None else np.add.reduceat(self.lengths, offsets[:-1])
+
+    @property
     def answers_a_row(self) -> float:
         """Outputs of a head on these rows, on average: one each, or one a word or place."""
         if self.places is None or not len(self):

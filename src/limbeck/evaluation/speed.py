@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limbeck.data.candidates import Candidates
+from limbeck.data.candidates import pairs_a_query
 from limbeck.data.texts import Item, characters
 from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
@@ -64,7 +64,7 @@ def measure_speed(
     """
     generator = np.random.default_rng(seed)
     order: list[int] = generator.permutation(len(texts)).tolist()
-    inside = np.mean([len(text.passages) if isinstance(text, Candidates) else 1 for text in texts])
+    inside = pairs_a_query(texts)
     fewest, most, count = (max(1, round(many / inside)) for many in (_FEWEST, _MOST, count))
     single = [texts[place] for place in order[:count]]
     sample = [texts[order[i % len(order)]] for i in range(most)]

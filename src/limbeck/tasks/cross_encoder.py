@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 KEY = "sentence_transformers"
 """Of a config, for settings of sentence-transformers; that library reads it too."""
-ACTIVATION = "activation_fn"
+_ACTIVATION = "activation_fn"
 _BEFORE_4 = "sbert_ce_default_activation_function"
 _NAMES = {
     False: "torch.nn.modules.linear.Identity",
@@ -33,7 +33,7 @@ def tells_sigmoids(config: PreTrainedConfig, *, where: str) -> bool:
         TeacherError: For an activation that is neither sigmoid nor identity.
     """
     settings: dict[str, Any] = getattr(config, KEY, None) or {}
-    name = settings.get(ACTIVATION) or getattr(config, _BEFORE_4, None)
+    name = settings.get(_ACTIVATION) or getattr(config, _BEFORE_4, None)
     kind = str(name).rsplit(".", 1)[-1]
     if name is not None and kind not in ("Identity", "Sigmoid"):
         raise TeacherError(
@@ -46,7 +46,12 @@ def tells_sigmoids(config: PreTrainedConfig, *, where: str) -> bool:
 
 def set_activation(config: PreTrainedConfig, *, sigmoid: bool) -> None:
     """Let a CrossEncoder of this config give the model's output, or its sigmoid."""
+    write_activation(config, _NAMES[sigmoid])
+
+
+def write_activation(config: PreTrainedConfig, name: str) -> None:
+    """Write the activation of a name, such as torch.nn.modules.linear.Identity, into a config."""
     settings: dict[str, Any] = getattr(config, KEY, None) or {}
-    setattr(config, KEY, settings | {ACTIVATION: _NAMES[sigmoid]})
+    setattr(config, KEY, settings | {_ACTIVATION: name})
     if hasattr(config, _BEFORE_4):
         delattr(config, _BEFORE_4)

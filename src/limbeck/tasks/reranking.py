@@ -190,8 +190,10 @@ class Reranking:
 
     def answers(self, outputs: RankOutputs) -> RankOutputs:
         """The scores, or their sigmoids."""
+        from scipy.special import expit
+
         values = outputs.values.astype(np.float64)
-        return RankOutputs(1 / (1 + np.exp(-values)) if self.sigmoid else values, outputs.offsets)
+        return RankOutputs(expit(values) if self.sigmoid else values, outputs.offsets)
 
     def said(self, answer: RankOutputs, names: Sequence[str], item: Item | None = None) -> Said:
         """Which candidate comes first."""

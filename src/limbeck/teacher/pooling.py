@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from limbeck.config.recipe import TeacherConfig
 from limbeck.errors import TeacherError
 from limbeck.files import read_json
+from limbeck.tasks.cross_encoder import write_activation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -120,11 +121,12 @@ def _is_cross_encoder(path: str) -> bool:
 
 def note_activation(config: PreTrainedConfig, path: str) -> None:
     """Note in `config` what a CrossEncoder does to its scores, where a file beside it says so."""
-    told = _facts(path)
-    if told.get("model_type") == "CrossEncoder" and told.get("activation_fn"):
-        refuse_prompt(path)
-        settings: dict[str, Any] = getattr(config, ACTIVATION_KEY, None) or {}
-        setattr(config, ACTIVATION_KEY, settings | {ACTIVATION: told["activation_fn"]})
+    if not _is_cross_encoder(path):
+        return
+    refuse_prompt(path)
+    name = _facts(path).get("activation_fn")
+    if name:
+        write_activation(config, name)
 
 
 def _facts(path: str) -> dict[str, Any]:
