@@ -97,7 +97,9 @@ def _cut(texts: Texts, most: int, seed: int) -> Iterator[Query]:
             *columns, texts.codes[part].tolist(), strict=True
         ):
             passages = json.loads(written)
-            grades = [None] * len(passages) if code < 0 else json.loads(texts.written[code])
+            grades: list[float | None] = [None] * len(passages)
+            if code >= 0:
+                grades = json.loads(texts.written[code])
             kept = range(len(passages))
             if len(passages) > most:
                 kept = _drawn(grades, most, _generator(seed, query))
