@@ -137,7 +137,6 @@ def finished(
         data__unlabelled=[rows["unlabelled"]],
         student__vocabulary="trim",
         evaluation__control=True,
-        evaluation__memory=True,
         training__epochs=3,
     )
     return folder / "run", distill(made)
