@@ -61,7 +61,7 @@ def test_rows_are_queries_throughout(finished: Finished) -> None:
 
 def test_the_report_is_whole(finished: Finished) -> None:
     """Programs and people read it as that of any task."""
-    run, report = finished
+    run, _ = finished
     schema = read_json(Path(__file__).parents[2] / "docs" / "report.schema.json")
     jsonschema.validate(read_json(run / "report.json"), schema)
     page = (run / "report.html").read_text()
