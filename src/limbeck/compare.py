@@ -6,7 +6,7 @@ from pathlib import Path
 
 from limbeck.config.recipe import Recipe, TeacherConfig
 from limbeck.data.per_word import Targets
-from limbeck.data.targets import labelled
+from limbeck.data.targets import labelled, rows_left_out
 from limbeck.data.texts import Texts
 from limbeck.errors import DataError, OutputError, RecipeError, TeacherError
 from limbeck.evaluation.measure import Contender, measure, performance, retention, span
@@ -15,6 +15,7 @@ from limbeck.export.gate import best_bulk, best_single, close_gate, judge, varia
 from limbeck.export.onnx_files import export_variants
 from limbeck.machine import cores_or, threads
 from limbeck.run.apart import judged_texts
+from limbeck.run.material import task_for
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, count_parameters
 from limbeck.tasks.head import head_of
@@ -35,9 +36,9 @@ def compare(recipe: Recipe, student: str) -> Comparison:
     teacher = look_at(recipe.teacher)
     place = TeacherConfig(path=student)
     other = look_at(place, role="student")
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task = task_for(teacher.config, recipe, where=teacher.path)
     task_of_teacher(other.config, task.name, where=student)
-    named = task.problem_type != "regression" and not task.apart
+    named = len(teacher.labels) > 1 and not task.apart  # one number may be called anything
     if named and teacher.labels != other.labels:
         raise TeacherError(
             student,
@@ -83,7 +84,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             str(output), "this folder holds something already", "Choose a new folder."
         )
     model = look_at(recipe.teacher, role="model")
-    task = task_of_teacher(model.config, recipe.task, where=model.path)
+    task = task_for(model.config, recipe, where=model.path)
     task, rows, labels, _ = _rows(recipe, model, task)
     with threads(cores_or(recipe.training.threads)):
         served = _served("student", recipe.teacher, model, recipe.data.max_tokens)
@@ -155,6 +156,7 @@ def _rows(
             f"{bare} of {len(rows)} rows have no label",
             "Every row that is judged needs one; check --label-column.",
         )
+    rows_left_out(labels, source)
     return task, rows, labels, names
 
 

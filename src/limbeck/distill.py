@@ -338,6 +338,12 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             f"{shared} validation rows stand in the test rows too: they chose the best state and "
             "judge it."
         )
+    left_out = plan.material.counts.get("test_rows_left_out", 0)
+    if left_out:
+        warnings.append(
+            f"{left_out} of {rows} test queries have candidates of one label alone; they are left "
+            "out of the score."
+        )
     if rows < 500:
         noise = luck(rows, plan.task.score_name)
         warnings.append(f"{rows} test rows are few: differences under {noise} are noise.")

@@ -9,9 +9,8 @@ from limbeck.config.recipe import Recipe
 from limbeck.errors import RecipeError
 from limbeck.machine import cores_or, threads
 from limbeck.run.budget import BudgetPlan, plan_budget
-from limbeck.run.material import Datasets
+from limbeck.run.material import Datasets, task_for
 from limbeck.run.plan import gather
-from limbeck.tasks.known import task_of_teacher
 from limbeck.teacher.load import look_at
 
 
@@ -33,7 +32,7 @@ def plan(recipe: Recipe, *, datasets: Datasets | None = None) -> BudgetPlan:
             "student.budget", "there is none to plan for", 'Give one: --budget "latency<=1ms".'
         )
     teacher = look_at(recipe.teacher)
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task = task_for(teacher.config, recipe, datasets, where=teacher.path)
     with tempfile.TemporaryDirectory() as folder, threads(cores_or(recipe.training.threads)):
         cache = Path(folder)
         material, encoded = gather(recipe, teacher, task, cache, datasets)

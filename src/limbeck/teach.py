@@ -18,6 +18,7 @@ from limbeck.machine import cores_or, threads
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Labelled, Material, first_row, gather_material
 from limbeck.tasks.known import task_of_rows
+from limbeck.tasks.settling import mark
 from limbeck.tasks.task import says_one_thing
 from limbeck.teacher.ask import predict_logits
 from limbeck.teacher.load import (
@@ -105,7 +106,7 @@ def _teach(
             dropout=recipe.dropout,
             head=material.task.head,
         )
-    model.config.problem_type = material.task.problem_type
+    mark(model.config, material.task)
     train(
         model,
         base,

@@ -36,6 +36,7 @@ CALLS = {
     "hidden_mse": ((STATES, STATES), {"attention_mask": MASK}),
     "hidden_normalized_mse": ((STATES, STATES), {"attention_mask": MASK}),
     "in_batch_similarity_kl": ((VECTORS, LOGITS), {"temperature": 0.1}),
+    "listwise_cross_entropy": ((STATES[..., 0], STATES[..., 0], MASK), {}),
     "listwise_kl": ((STATES[..., 0], STATES[..., 0], MASK), {"temperature": 2.0}),
     "logit_correlation": ((LOGITS, LOGITS), {"temperature": 2.0, "beta": 1.0, "gamma": 1.0}),
     "logit_jensen_shannon": ((LOGITS, LOGITS), SOFT),

@@ -10,6 +10,7 @@ import numpy as np
 
 from limbeck.budget.structure import Structure, Whole
 from limbeck.config.recipe import CleanConfig, StudentConfig
+from limbeck.data.candidates import pairs_a_query
 from limbeck.data.encode import Encoded
 from limbeck.data.texts import Item, characters
 from limbeck.errors import StudentError
@@ -37,7 +38,7 @@ class Sample:
     """The user's texts that models are timed with.
 
     Attributes:
-        single: Of the median length in tokens, answered one a call.
+        single: Of the median length in tokens, answered one a call; a query with all candidates.
         bulk: Of all lengths, answered together.
         length: The median length.
         mean: The mean length of those in bulk.
@@ -232,7 +233,7 @@ def _rates(sample: Sample, models: dict[str, Answerer], *, title: str) -> dict[s
     """Most texts a second of every model in bulk over some rounds."""
     names, best = list(models), dict.fromkeys(models, 0.0)
     texts = sorted(sample.bulk, key=characters)
-    count = _BULK_A_CORE * available_cores()
+    count = max(1, round(_BULK_A_CORE * available_cores() / pairs_a_query(texts)))
     with step(title, _ROUNDS) as bar:
         for turn in range(_ROUNDS):
             start = turn % len(names)

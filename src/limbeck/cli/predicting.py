@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from limbeck.cli.ranking import write_ranks
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import TEXT_COLUMNS, TextColumns, find, text_columns
 from limbeck.data.read import Row, read_rows
@@ -29,13 +30,20 @@ def predict_file(
     """Answer every text of a file, in order, to `output` or to standard output."""
     predictor = Predictor(run, bulk=True)
     data = DataConfig(text_column=text_column, pair_column=pair_column)
-    rows = _items(texts, data, predictor)
     if output is None:
-        _write(predictor, rows, sys.stdout)
+        _answer(predictor, texts, data, sys.stdout)
         return
     with whole_file(output) as part, part.open("w", encoding="utf-8") as stream:
-        _write(predictor, rows, stream)
+        _answer(predictor, texts, data, stream)
     sys.stderr.write(f"Answered by {predictor.runtime}; the answers are in {output}.\n")
+
+
+def _answer(predictor: Predictor, texts: str, data: DataConfig, stream: TextIO) -> None:
+    if predictor.task.reads == "queries":
+        with closing(_objects_of_stdin() if texts == "-" else read_rows(texts)) as rows:
+            write_ranks(predictor, rows, texts, data, stream)
+        return
+    _write(predictor, _items(texts, data, predictor), stream)
 
 
 def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
@@ -108,7 +116,7 @@ def _items(texts: str, data: DataConfig, predictor: Predictor) -> Iterator[Item]
     return _lines_of_stdin() if texts == "-" else _texts_of(texts, data, predictor.paired)
 
 
-def _objects_of_stdin() -> Iterator[Row]:
+def _objects_of_stdin() -> Generator[Row]:
     for number, line in enumerate(_lines_of_stdin(), start=1):
         try:
             row = json.loads(line)
@@ -118,7 +126,8 @@ def _objects_of_stdin() -> Iterator[Row]:
             raise DataError(
                 f"standard input, line {number}",
                 "this is no JSON object",
-                'Give a line a question, such as {"question": "Who?", "context": "Ann ran."}.',
+                'Give a line an object, such as {"question": "Who?", "context": "Ann ran."}, or '
+                '{"query": "Who?", "passages": ["Ann ran.", "It rained."]}.',
             )
         yield row
 

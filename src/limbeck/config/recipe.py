@@ -26,14 +26,9 @@ from limbeck.errors import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 TaskName = Literal[
-    "auto",
-    "single_label",
-    "multi_label",
-    "regression",
-    "token_classification",
-    "question_answering",
-    "sentence_embeddings",
-]
+    "auto", "single_label", "multi_label", "regression", "token_classification",
+    "question_answering", "sentence_embeddings", "reranking",
+]  # fmt: skip
 
 
 class TeacherConfig(Strict):
@@ -146,6 +141,14 @@ class DataConfig(Strict):
         default=None,
         description="question_answering: longer questions lose their end. A sixth of max_tokens "
         "when not given.",
+    )
+    query_id_column: str | None = Field(
+        default=None, description="reranking: which query a pair is of; found (query_id, qid)."
+    )
+    candidates: Annotated[int, Field(ge=2)] = Field(
+        default=16,
+        description="reranking: passages that a training query keeps at most, half of them "
+        "relevant at most; judged queries keep all.",
     )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
@@ -277,9 +280,7 @@ class EvaluationConfig(Strict):
     bootstrap: PositiveInt = Field(
         default=2000, description="Resamples behind a confidence interval."
     )
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        default=0.95, description="Its level."
-    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1, description="Its level.")] = 0.95
     speed_texts: PositiveInt = Field(
         default=200, description="Texts in a round of the latency test."
     )
@@ -312,8 +313,9 @@ class Recipe(Strict):
     task: TaskName = Field(
         default="auto",
         description="What the model does; auto reads it from the teacher's config: classes (one a "
-        "text), sets of classes, a number, tags of words, or answers to questions; or from its "
-        "modules.json: sentence embeddings. A text may be a pair of texts in the first three.",
+        "text), sets of classes, a number, tags of words, or answers to questions; from its "
+        "modules.json: sentence embeddings; from rows that are queries with candidates: reranking. "
+        "A text may be a pair of texts in the first three.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."

@@ -33,7 +33,7 @@ class LogitsTerm(Strict):
     weight: Number = Field(default=0.9, description="Of this term in the sum; may be a schedule.")
     divergence: Literal[
         "kl", "cross_entropy", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl",
-        "decoupled", "correlation",
+        "decoupled", "correlation", "margin_mse",
     ] = Field(default="kl", description="Which distance; see the page of methods.")  # fmt: skip
     temperature: Number | Adaptive = Field(
         default=2.0,

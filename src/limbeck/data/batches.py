@@ -36,6 +36,8 @@ class Batch:
             [batch, 2]; None where nobody asks.
         words: int64 [answered], which words the places are of: the rows' words are counted one
             row after the other, those without a token too. None where places are masked tokens.
+        lists: int64 [batch], the query that each row is a candidate of, counted from 0 in the
+            batch, if a query's rows stand together; None where rows are not compared.
     """
 
     rows: np.ndarray
@@ -45,6 +47,7 @@ class Batch:
     places: Tensor | None = None
     labels: Tensor | None = None
     words: Tensor | None = None
+    lists: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
@@ -60,6 +63,7 @@ class Batch:
             places=pinned(self.places),
             labels=pinned(self.labels),
             words=pinned(self.words),
+            lists=pinned(self.lists),
         )
 
 
@@ -82,15 +86,33 @@ def batches_by_length(lengths: np.ndarray, *, rows: int, tokens: int) -> list[np
 
 
 def shuffled_batches(
-    lengths: np.ndarray, *, rows: int, tokens: int, seed: int, epoch: int
+    lengths: np.ndarray,
+    *,
+    rows: int,
+    tokens: int,
+    seed: int,
+    epoch: int,
+    lists: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Row indices in random batches of similar length; every row once an epoch.
 
     Rows are shuffled, sorted by length within pools of a few batches, cut into batches, and
     the batches shuffled. The order depends on nothing but the arguments, so that a resumed run
     sees the same batches.
+
+    Args:
+        lengths: Tokens of each row.
+        rows: Of a batch, at most.
+        tokens: Of a batch with its padding, at most.
+        seed: Of the order.
+        epoch: Likewise.
+        lists: int64 [lists + 1], where rows must stay together: list i is rows lists[i] to
+            lists[i + 1]. Batches are of whole lists then, sorted by their longest row; a list that
+            is larger than a batch is one by itself.
     """
     generator = np.random.default_rng([seed, epoch])
+    if lists is not None:
+        return _batches_of_lists(lengths, lists, rows, tokens, generator)
     order = generator.permutation(len(lengths))
     batches: list[np.ndarray] = []
     pool = rows * _POOL_BATCHES
@@ -99,6 +121,41 @@ def shuffled_batches(
         part = part[np.argsort(lengths[part], kind="stable")]
         batches.extend(_cut(part, lengths, rows, tokens))
     return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def _batches_of_lists(
+    lengths: np.ndarray,
+    lists: np.ndarray,
+    rows: int,
+    tokens: int,
+    generator: np.random.Generator,
+) -> list[np.ndarray]:
+    if len(lists) < 2:
+        return []
+    sizes, longest = np.diff(lists), np.maximum.reduceat(lengths, lists[:-1])
+    order = generator.permutation(len(sizes))
+    pool = max(1, round(rows / sizes.mean())) * _POOL_BATCHES
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        part = part[np.argsort(longest[part], kind="stable")]
+        for own in _cut_lists(part, longest, sizes, rows, tokens):
+            batches.append(np.concatenate([np.arange(lists[one], lists[one + 1]) for one in own]))
+    return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def _cut_lists(
+    order: np.ndarray, longest: np.ndarray, sizes: np.ndarray, rows: int, tokens: int
+) -> list[list[int]]:
+    batches: list[list[int]] = []
+    count = 0
+    for one in order.tolist():
+        count += int(sizes[one])  # lists come by rising length
+        if not batches or count > rows or count * padded_length(int(longest[one])) > tokens:
+            batches.append([])
+            count = int(sizes[one])
+        batches[-1].append(one)
+    return batches
 
 
 def _cut(order: np.ndarray, lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
@@ -149,6 +206,10 @@ def collate(
             torch.from_numpy,
             _word_places(encoded.places, rows, np.arange(len(rows)) * width + shift),
         )
+    lists = None
+    if encoded.lists is not None:
+        whose = np.searchsorted(encoded.lists, rows, side="right")
+        lists = torch.from_numpy(np.cumsum(np.diff(whose, prepend=whose[:1]) != 0))
     return Batch(
         rows=rows,
         input_ids=torch.from_numpy(ids),
@@ -156,6 +217,7 @@ def collate(
         token_type_ids=torch.from_numpy(segment) if segment is not None else None,
         places=places,
         words=words,
+        lists=lists,
     )
 
 

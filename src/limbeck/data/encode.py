@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.candidates import Candidates, pairs_of
 from limbeck.data.encoded import Encoded
 from limbeck.data.flat import FlatFile
+from limbeck.data.list_rows import list_offsets
 from limbeck.data.places import word_places
 from limbeck.data.texts import Texts
 from limbeck.data.tokenizer_bytes import tokenizer_bytes
@@ -37,17 +39,19 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
         folder: Where encoded texts are kept, addressed by texts, tokenizer and `max_tokens`.
 
     Returns:
-        A row a text, but of questions a row a window.
+        A row a text, but of questions a row a window, and of queries a row a candidate.
     """
     if texts.windowing is not None:
         return encode_windows(texts, tokenizer, max_tokens=max_tokens, folder=folder)
     digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
     digest.update(f"{texts.fingerprint()} {max_tokens}".encode())
     place = folder / digest.hexdigest()
-    if not _whole(place, len(texts)):
+    lists = list_offsets(texts) if texts.listed else None
+    rows = len(texts) if lists is None else int(lists[-1])
+    if not _whole(place, rows):
         with whole_folder(place) as part:
-            _write(part, texts, tokenizer, max_tokens)
-    encoded = _open(place)
+            _write(part, texts, tokenizer, max_tokens, rows)
+    encoded = replace(_open(place), lists=lists)
     if texts.words is None:
         return encoded
     places = word_places(
@@ -56,14 +60,14 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
     return replace(encoded, places=places)
 
 
-def _write(part: Path, texts: Texts, tokenizer: Tokenizer, max_tokens: int) -> None:
-    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+def _write(part: Path, texts: Texts, tokenizer: Tokenizer, max_tokens: int, rows: int) -> None:
+    offsets = np.zeros(rows + 1, dtype=np.int64)
     row = cut = 0
     types_used = False
     with (
         (part / "ids.bin").open("wb") as ids_file,
         (part / "types.bin").open("wb") as types_file,
-        step(f"tokenizing {texts.name}", len(texts)) as progress,
+        step(f"tokenizing {texts.name}", rows) as progress,
     ):
         for ids, types, was_cut in encoded_rows(texts, tokenizer, max_tokens):
             ids_file.write(np.asarray(ids, dtype=np.int32).tobytes())
@@ -72,7 +76,7 @@ def _write(part: Path, texts: Texts, tokenizer: Tokenizer, max_tokens: int) -> N
             cut += was_cut
             offsets[row + 1] = offsets[row] + len(ids)
             row += 1
-            if row % _CHUNK == 0 or row == len(texts):
+            if row % _CHUNK == 0 or row == rows:
                 progress.advance(row - progress.done)
     np.save(part / "offsets.npy", offsets)
     if not types_used:
@@ -92,6 +96,8 @@ def encoded_rows(
     own.enable_truncation(max_tokens)
     paired = texts.paired
     for batch in texts.item_batches(_CHUNK) if paired else texts.text_batches(_CHUNK):
+        if texts.listed:
+            batch = pairs_of([item for item in batch if isinstance(item, Candidates)])
         for encoding in own.encode_batch(batch):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 

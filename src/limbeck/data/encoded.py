@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from limbeck.data.flat import FlatFile
+from limbeck.data.per_query import RankOutputs
 from limbeck.data.per_question import SpanOutputs
 from limbeck.data.per_word import Outputs, WordOutputs
 from limbeck.data.places import NOWHERE, Places
@@ -46,6 +47,9 @@ class Encoded:
         places: The first token of each word, if answers are about words; the tokens at which an
             answer may start or end, if they are pieces of the texts; else None.
         groups: Which text each row is a window of; None where each row is a text.
+        lists: int64 [queries + 1], where rows are pairs of a query and a candidate: query i has
+            rows lists[i] to lists[i + 1], which are compared with each other, so that no batch of
+            a training parts them.
     """
 
     ids: np.ndarray | FlatFile
@@ -55,6 +59,7 @@ class Encoded:
     max_tokens: int
     places: Places | None = None
     groups: Groups | None = None
+    lists: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -65,11 +70,29 @@ class Encoded:
         return np.diff(self.offsets).astype(np.int32)
 
     @property
+    def text_lengths(self) -> np.ndarray:
+        """Tokens a text: of all its windows or candidates."""
+        offsets = self.lists if self.groups is None else self.groups.offsets
+        return self.lengths if offsets is None else np.add.reduceat(self.lengths, offsets[:-1])
+
+    @property
     def answers_a_row(self) -> float:
         """Outputs of a head on these rows, on average: one each, or one a word or place."""
         if self.places is None or not len(self):
             return 1.0
         return len(self.places.places) / len(self)
+
+    def lists_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Where the lists of some rows begin among them, and their end; None without lists.
+
+        Args:
+            rows: Whole lists, one after the other.
+        """
+        if self.lists is None:
+            return None
+        whose = np.searchsorted(self.lists, rows, side="right")
+        changes = np.flatnonzero(np.diff(whose)) + 1
+        return np.concatenate([[0], changes, [len(rows)]]) if len(rows) else np.zeros(1, np.int64)
 
     def where_also(self, other: Encoded) -> Encoded:
         """The same, with no places of the words that `other` has no token of.
@@ -83,11 +106,13 @@ class Encoded:
         return replace(self, places=replace(self.places, places=shown))
 
     def of_texts(self, outputs: Outputs) -> Outputs:
-        """Outputs of all rows as outputs of the texts: the windows of a text together.
+        """Outputs of all rows as outputs of the texts: a text's windows or candidates together.
 
         Args:
             outputs: In the order of the rows.
         """
+        if self.lists is not None:
+            return RankOutputs(outputs[:, 0], self.lists)
         if self.groups is None:
             return outputs
         assert isinstance(outputs, WordOutputs)

@@ -17,8 +17,8 @@ class Layout:
 
     Attributes:
         index: int64 [answered], its place, counted in [rows * width].
-        rows: Of the batch.
-        width: The most answers that a row has.
+        rows: Of the batch, or its queries where rows are their candidates.
+        width: The most answers that one of them has.
     """
 
     index: Tensor
@@ -42,13 +42,19 @@ class Layout:
 
 
 def layout_of(batch: Batch) -> Layout | None:
-    """The layout of a batch's answers, on the CPU; None where each row has one."""
-    import torch
-
+    """The layout of a batch's answers, on the CPU; None where each row has one of its own."""
+    if batch.lists is not None:
+        return _side_by_side(batch.lists, int(batch.lists[-1]) + 1)
     if batch.words is None or batch.places is None:
         return None
     rows, tokens = batch.input_ids.shape
-    lines = batch.places // tokens
+    return _side_by_side(batch.places // tokens, rows)
+
+
+def _side_by_side(lines: Tensor, rows: int) -> Layout:
+    """The layout of answers that lie in these lines, which rise."""
+    import torch
+
     counts = torch.bincount(lines, minlength=rows)
     before = counts.cumsum(0) - counts
     width = max(1, int(counts.max()))

@@ -1,7 +1,8 @@
 """Outputs and targets of tasks that answer word by word: any number of them a row.
 
 Both are indexed by rows, as arrays of one output a row are (and answers in texts,
-`data.per_question`), so that code that samples, sorts or joins rows need not know which it has.
+`data.per_question`, and scores of candidates, `data.per_query`), so that code that samples, sorts
+or joins rows need not know which it has.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data.per_query import RankOutputs, all_queries
 from limbeck.data.per_question import SpanOutputs, all_questions
 from limbeck.data.ragged import Rows, end_to_end, words_of
 
 Outputs = Any
-"""What a head says about rows: an array [rows, outputs], `WordOutputs` or `SpanOutputs`."""
+"""What a head says about rows: an array [rows, outputs], `WordOutputs`, `SpanOutputs` or
+`RankOutputs`."""
 Targets = Any
-"""What rows are to be answered with: an array (`data.targets`), `WordTargets` or `SpanTargets`."""
+"""What rows are to be answered with: an array (`data.targets`), `WordTargets`, `SpanTargets` or
+`RankTargets`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,8 @@ def together(parts: Sequence[Outputs]) -> Outputs:
     """Outputs of some rows, and of some more, as one; there is at least one part."""
     if isinstance(parts[0], SpanOutputs):
         return all_questions(parts)
+    if isinstance(parts[0], RankOutputs):
+        return all_queries(parts)
     if not isinstance(parts[0], WordOutputs):
         return np.concatenate(parts)
     return WordOutputs(
@@ -103,5 +109,6 @@ def together(parts: Sequence[Outputs]) -> Outputs:
 
 def finite(outputs: Outputs) -> bool:
     """Whether no output is NaN or infinite."""
-    values = outputs.values if isinstance(outputs, WordOutputs | SpanOutputs) else outputs
+    ragged = isinstance(outputs, WordOutputs | SpanOutputs | RankOutputs)
+    values = outputs.values if ragged else outputs
     return bool(np.isfinite(values).all())

@@ -2,7 +2,7 @@
 
 Classes are int64 [rows] and sets of classes int8 [rows, classes] of 0 and 1, -100 where a row has
 none; numbers are float32 [rows], NaN where a row has none. Classes of words are `WordTargets`,
-answers to questions `SpanTargets`.
+answers to questions `SpanTargets`, grades of candidates `RankTargets`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from limbeck.data.encoded import Encoded
+from limbeck.data.list_rows import list_offsets
+from limbeck.data.per_query import RankTargets
 from limbeck.data.per_question import SpanTargets
 from limbeck.data.per_word import Targets, WordTargets
+from limbeck.data.ragged import end_to_end
 from limbeck.data.texts import UNLABELLED, Texts
+from limbeck.errors import DataError
 
 _STRATA = 10
 _RARE = 10
@@ -22,6 +26,8 @@ def labelled(targets: Targets) -> np.ndarray:
     """Which rows have a target (bool [rows])."""
     if isinstance(targets, SpanTargets):
         return targets.codes >= 0
+    if isinstance(targets, RankTargets):
+        return targets.graded()
     if isinstance(targets, WordTargets):
         counts = np.diff(targets.offsets)
         known = np.concatenate([[0], np.cumsum(targets.values != UNLABELLED)])
@@ -39,6 +45,12 @@ def with_none(targets: Targets, more: Texts) -> Targets:
             for own in (targets.codes, targets.places)
         )
         return SpanTargets(targets.written, codes, targets.contexts, places)
+    if isinstance(targets, RankTargets):
+        offsets = list_offsets(more)
+        bare = np.full(offsets[-1], np.nan, dtype=np.float32)
+        return RankTargets(
+            np.concatenate([targets.grades, bare]), end_to_end([targets.offsets, offsets])
+        )
     if isinstance(targets, WordTargets):
         assert more.words is not None  # read for the same task
         bare = np.full(len(more.words.starts), UNLABELLED, dtype=np.int64)
@@ -51,13 +63,40 @@ def with_none(targets: Targets, more: Texts) -> Targets:
 
 
 def row_targets(targets: Targets, encoded: Encoded) -> Targets:
-    """What encoded rows are to be answered with: the texts' targets, or those of their windows.
+    """What encoded rows are to be answered with: the texts' targets, or those of their parts.
+
+    A candidate has none where its query's say nothing of their order.
 
     Args:
         targets: Of the texts.
         encoded: Their rows.
     """
+    if isinstance(targets, RankTargets):
+        return targets.lessons()
     return targets if encoded.groups is None else encoded.groups.answers
+
+
+def rows_left_out(targets: Targets, source: str) -> int:
+    """How many judged rows say nothing of a model: queries whose candidates all have one label.
+
+    Args:
+        targets: Of rows that all have a target.
+        source: The file, for the message.
+
+    Raises:
+        DataError: If none is left.
+    """
+    if not isinstance(targets, RankTargets):
+        return 0
+    left = int((~targets.orderable()).sum())
+    if left == len(targets):
+        raise DataError(
+            source,
+            f"the candidates of each of its {left} queries all have one label, so that no order is "
+            "better than another",
+            "Give queries both passages that answer them and passages that do not.",
+        )
+    return left
 
 
 def strata(targets: Targets) -> np.ndarray:
@@ -65,8 +104,11 @@ def strata(targets: Targets) -> np.ndarray:
 
     Sets of classes are classes of their own, but for those of few rows, which are one together: of
     thousands of rare sets half would be held out. So are those of the words of a row. Numbers fall
-    into tenths of the rows, questions into those with an answer and those without.
+    into tenths of the rows, questions into those with an answer and those without; queries whose
+    candidates all have one grade count as rows without a target: they judge nothing.
     """
+    if isinstance(targets, RankTargets):
+        return np.where(targets.orderable(), 0, UNLABELLED)
     if isinstance(targets, SpanTargets):
         return np.where(targets.codes >= 0, targets.answerable().astype(np.int64), UNLABELLED)
     if isinstance(targets, WordTargets):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -15,6 +16,7 @@ import numpy as np
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.asked import Asked, Windowing
+from limbeck.data.candidates import Candidates
 from limbeck.data.clean import cleaner
 from limbeck.data.columns import TextColumns, find, known, text_columns
 from limbeck.data.raw_labels import LabelForm
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from limbeck.data.words import Words
 
 UNLABELLED = -100
-Item = str | tuple[str, str] | WordedText | Asked
-"""What a model is asked about: a text, a pair of texts, a text and its words, or a question."""
+Item = str | tuple[str, str] | WordedText | Asked | Candidates
+"""What a model is asked about: a text, a pair of texts, a text and its words, a question, or a
+query with its candidates."""
 _CHUNK = 16_384
 
 
@@ -38,7 +41,7 @@ def characters(item: Item) -> int:
 
 
 def sides(item: Item) -> tuple[str, ...]:
-    """The texts of an item: one, or both of a pair; of a question it and its context."""
+    """The texts of an item: one, or both of a pair; a question (query) and what it is about."""
     match item:
         case str():
             return (item,)
@@ -46,6 +49,8 @@ def sides(item: Item) -> tuple[str, ...]:
             return (item.text,)
         case Asked():
             return (item.question, item.context)
+        case Candidates():
+            return (item.query, *item.passages)
         case _:
             return item
 
@@ -62,6 +67,7 @@ class Texts:
         paired: Whether each row has a second text.
         words: Where the words of the texts stand, if answers are about words; else None.
         windowing: How contexts (the second texts) are read, if rows are questions; else None.
+        listed: Whether rows are queries, whose second texts are the JSON lists of their candidates.
     """
 
     name: str
@@ -71,6 +77,7 @@ class Texts:
     paired: bool = False
     words: Words | None = None
     windowing: Windowing | None = None
+    listed: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,6 +127,8 @@ class Texts:
 
     def _pairs(self, texts: Sequence[str], seconds: Sequence[str]) -> list[Item]:
         pairs = zip(texts, seconds, strict=True)
+        if self.listed:
+            return [Candidates(query, tuple(json.loads(passages))) for query, passages in pairs]
         if self.windowing is None:
             return list(pairs)
         return [Asked(question, context, self.windowing) for question, context in pairs]
@@ -140,7 +149,7 @@ class Texts:
         """The rows at `indices`, which rise."""
         rows, codes = self.rows.take(indices), self.codes[indices]
         words = None if self.words is None else self.words.take(indices)
-        return Texts(self.name, rows, self.written, codes, self.paired, words, self.windowing)
+        return replace(self, rows=rows, codes=codes, words=words)
 
     def unlabelled_after(self, other: Texts) -> Texts:
         """The rows of `other`, and then these without their labels."""
@@ -149,7 +158,7 @@ class Texts:
         rows, words = other.rows + self.rows, None
         if self.words is not None and other.words is not None:
             words = self.words.untagged_after(other.words)
-        return Texts(other.name, rows, other.written, codes, other.paired, words, other.windowing)
+        return replace(other, rows=rows, codes=codes, words=words)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -163,6 +172,8 @@ class Texts:
             digest.update(self.words.tobytes())
         if self.windowing is not None:
             digest.update(repr(self.windowing).encode())
+        if self.listed:
+            digest.update(b"candidates")
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
@@ -292,7 +303,12 @@ def _refuse_half_characters(text: str, where: str) -> None:
 
 
 def folded_hashes(texts: Texts) -> np.ndarray:
-    """One 64-bit hash a row, of the text with Unicode, case and white space folded."""
+    """One 64-bit hash a row, of the text with Unicode, case and white space folded.
+
+    Of queries without their candidates: who has learned to rank some knows what is asked.
+    """
+    if texts.listed:
+        return _hashes(map(_folded, texts.texts))
     return _hashes("\x00".join(map(_folded, sides(item))) for item in texts.items())
 
 

@@ -120,18 +120,23 @@ def window_ids(
 
 
 def row_ids(texts: Texts, encoded: Encoded) -> Sequence[str]:
-    """The ids of encoded rows: those of the texts, of windows with their number (``train/7#2``)."""
-    return texts.ids if encoded.groups is None else _WindowIds(texts.ids, encoded.groups)
+    """The ids of encoded rows: those of the texts, of parts with their number (``train/7#2``).
+
+    Parts are windows of contexts, or candidates of queries.
+    """
+    if encoded.lists is not None:
+        return _PartIds(texts.ids, encoded.lists)
+    return texts.ids if encoded.groups is None else _PartIds(texts.ids, encoded.groups.offsets)
 
 
-class _WindowIds(Sequence[str]):
-    """The ids of windows."""
+class _PartIds(Sequence[str]):
+    """The ids of parts of texts: text i has those from offsets[i] to offsets[i + 1]."""
 
-    def __init__(self, ids: Sequence[str], groups: Groups) -> None:
-        self._ids, self._groups = ids, groups
+    def __init__(self, ids: Sequence[str], offsets: np.ndarray) -> None:
+        self._ids, self._offsets = ids, offsets
 
     def __len__(self) -> int:
-        return int(self._groups.offsets[-1])
+        return int(self._offsets[-1])
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -143,10 +148,10 @@ class _WindowIds(Sequence[str]):
             return self[slice(int(rows), int(rows) + 1)][0]
         if not len(rows):
             return []
-        texts = self._groups.texts(rows)
+        texts = np.searchsorted(self._offsets, rows, side="right") - 1
         first = int(texts.min())
         ids = self._ids[first : int(texts.max()) + 1]
-        numbers = 1 + rows - self._groups.offsets[texts]
+        numbers = 1 + rows - self._offsets[texts]
         return [
             f"{ids[text - first]}#{number}"
             for text, number in zip(texts.tolist(), numbers.tolist(), strict=True)

@@ -23,11 +23,17 @@ pairs = [(first, last) for first in tokens for last in tokens if first <= last <
 first, last = max(pairs, key=lambda pair: starts[pair[0]] + ends[pair[1]])
 print(context[places[first][0] : places[last][1]])  # contexts longer than the model: in windows"""
 
+_RANKS = """from sentence_transformers import CrossEncoder
+
+passages = ["The river runs to the sea.", "It rained all day."]
+print(CrossEncoder("<this folder>").rank("Where does the river run?", passages))"""
+
 
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
     labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
-    library = "sentence-transformers" if task.apart else "transformers"
+    scored = task.apart or task.reads == "queries"
+    library = "sentence-transformers" if scored else "transformers"
     verdict = "\n\n".join(report.verdict)
     return f"""---
 library_name: {library}
@@ -64,6 +70,8 @@ def _usage(report: Report, task: Task) -> str:
     """The lines that answer with it; a pipeline shows one label, unless it is asked for all."""
     if task.apart:
         return _VECTORS
+    if task.reads == "queries":
+        return _RANKS
     if task.reads == "questions":  # transformers 5 has no pipeline for it
         return _ANSWERS
     every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""

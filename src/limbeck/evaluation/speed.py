@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limbeck.data.candidates import pairs_a_query
 from limbeck.data.texts import Item, characters
 from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
@@ -15,7 +16,8 @@ from limbeck.runtime.bulk import answer_all
 
 _WARM_UP = 10
 _FEWEST, _MOST = 256, 2048
-"""Texts of a model's bulk: the slowest answers the fewest, about what it does in _BULK_S."""
+"""Texts of a model's bulk: the slowest answers the fewest, about what it does in _BULK_S. Of
+queries as many fewer as they have candidates."""
 _BULK_S = 0.5
 
 
@@ -54,15 +56,18 @@ def measure_speed(
 
     Args:
         models: By name.
-        texts: Texts of the user's data; a seeded sample of them is used.
-        count: Single texts a round.
+        texts: Texts of the user's data; a seeded sample of them is used. A query is timed with all
+            its candidates.
+        count: Single texts a round; of queries fewer, by the candidates that they have.
         rounds: Rounds.
         seed: Of the sample.
     """
     generator = np.random.default_rng(seed)
     order: list[int] = generator.permutation(len(texts)).tolist()
+    inside = pairs_a_query(texts)
+    fewest, most, count = (max(1, round(many / inside)) for many in (_FEWEST, _MOST, count))
     single = [texts[place] for place in order[:count]]
-    sample = [texts[order[i % len(order)]] for i in range(_MOST)]
+    sample = [texts[order[i % len(order)]] for i in range(most)]
     bulk = sorted(sample, key=characters)
     names = list(models)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -75,7 +80,7 @@ def measure_speed(
                     model.single.logits([text])
                 times[name].extend(latency_ms(model.single, text) for text in single)
                 share = _BULK_S * 1000 / float(np.median(times[name]))
-                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(share, _FEWEST, _MOST))))
+                rates[name].append(bulk_rate(model.bulk, bulk, int(np.clip(share, fewest, most))))
                 bar.advance(1)
     return {
         name: Speed(

@@ -80,8 +80,10 @@ class Recorded:
     def all_logits(self) -> Outputs:
         """Logits of every text [rows, classes], float32, or those of its words or places."""
         said = np.concatenate([logits.whole for logits in self._logits])
-        if self._encoded is None or self._places is None:
+        if self._encoded is None:
             return said
+        if self._places is None:
+            return self._encoded.of_texts(said)
         return self._encoded.of_texts(WordOutputs(said, self._places.offsets, self._places.places))
 
     def states(self, part: Part, rows: np.ndarray, *, width: int, left: bool) -> Tensor:

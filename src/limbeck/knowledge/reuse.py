@@ -41,16 +41,21 @@ def text_hashes(texts: Texts, span: range) -> np.ndarray:
 
 
 def row_hashes(texts: Texts, encoded: Encoded, span: range) -> np.ndarray:
-    """One 64-bit hash a row of a span: of its text, or of its window.
+    """One 64-bit hash a row of a span: of its text, or of its window or candidate.
 
     A window is its token ids and the places that are answered: the same piece of two contexts is
-    asked about once.
+    asked about once. A candidate is the token ids of query and passage.
 
     Args:
         texts: The texts.
         encoded: Their rows.
         span: Of rows.
     """
+    if encoded.lists is not None:
+        return _hashes(
+            encoded.ids[int(encoded.offsets[row]) : int(encoded.offsets[row + 1])].tobytes()
+            for row in span
+        )
     if encoded.groups is None or encoded.places is None:
         return text_hashes(texts, span)
     places, ends = encoded.places.places, encoded.places.offsets

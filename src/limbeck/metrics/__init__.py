@@ -29,6 +29,7 @@ from limbeck.metrics.retrieval import (
     rank_by_scores,
     recall_at,
     reciprocal_rank,
+    swapped_pairs,
 )
 
 __all__ = [
@@ -66,5 +67,6 @@ __all__ = [
     "reciprocal_rank",
     "share",
     "spearman",
+    "swapped_pairs",
     "token_f1",
 ]

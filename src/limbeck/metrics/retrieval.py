@@ -120,6 +120,33 @@ def recall_at(rankings: Sequence[Ranking], *, k: int) -> np.ndarray:
     return np.array([(one.grades[:k] > 0).sum() / len(one.ideal) for one in rankings])
 
 
+def swapped_pairs(scores: np.ndarray, others: np.ndarray) -> float:
+    """Share of a query's pairs of documents that two models put into other orders, 0 to 1.
+
+    (1 - Kendall's tau-a) / 2: a pair that ties for one of the models alone counts half.
+
+    Args:
+        scores: Of the documents [documents].
+        others: Another model's, of the same.
+
+    Returns:
+        0 where the orders agree, or there is no pair.
+
+    Raises:
+        ValueError: If the shapes differ: other documents would be compared.
+    """
+    if scores.shape != others.shape or scores.ndim != 1:
+        raise ValueError(
+            f"swapped_pairs: scores has shape {scores.shape}, others has shape {others.shape}. "
+            f"Both must be [documents]. Pass two models' scores of one query's documents."
+        )
+    one, two = np.triu_indices(len(scores), k=1)
+    if not len(one):
+        return 0.0
+    own, theirs = np.sign(scores[one] - scores[two]), np.sign(others[one] - others[two])
+    return float(np.abs(own - theirs).mean() / 2)
+
+
 def _gain(grades: np.ndarray) -> float:
     return float((grades / np.log2(np.arange(len(grades)) + 2)).sum())
 

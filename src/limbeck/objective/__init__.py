@@ -24,7 +24,7 @@ from limbeck.objective.multi_label import binary_cross_entropy, binary_kl
 from limbeck.objective.pooled import pooled_cosine, pooled_mse, pooled_normalized_mse
 from limbeck.objective.prefixes import matryoshka
 from limbeck.objective.projection import Projection
-from limbeck.objective.ranking import listwise_kl, margin_mse
+from limbeck.objective.ranking import listwise_cross_entropy, listwise_kl, margin_mse
 from limbeck.objective.relations import relation_kl
 from limbeck.objective.similarity import (
     relational_angle,
@@ -76,6 +76,7 @@ __all__ = [
     "hidden_normalized_mse",
     "in_batch_similarity_kl",
     "last_layer_map",
+    "listwise_cross_entropy",
     "listwise_kl",
     "logit_correlation",
     "logit_jensen_shannon",

@@ -1,5 +1,7 @@
 """How the student scores a query's candidates against each other."""
 
+import math
+
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -91,6 +93,62 @@ def listwise_kl(
     student = log_probabilities(student_scores.float() / temperature, kept, dim=1)
     teacher = log_probabilities(teacher_scores.detach().float() / temperature, kept, dim=1)
     return temperature**2 * (teacher.exp() * (teacher - student)).sum(dim=1).mean()
+
+
+def listwise_cross_entropy(
+    student_scores: Float[Tensor, "batch candidates"],
+    grades: Float[Tensor, "batch candidates"],
+    mask: Bool[Tensor, "batch candidates"] | Int[Tensor, "batch candidates"],
+) -> Float[Tensor, ""]:
+    """Mean over queries of -sum(p * log softmax(student)) over candidates, p = grades / their sum.
+
+    With one relevant candidate this is the cross-entropy of choosing it out of its query's. What
+    the labels say of one query; where a teacher has scored the candidates, `listwise_kl`.
+
+    Args:
+        student_scores: A query a row; gradients flow into these only.
+        grades: Relevance >= 0 of the same candidates, 0 for one that does not answer; NaN
+            throughout a query whose labels are not known. Labels that are all alike say nothing of
+            the order of candidates, and such a query is left out too.
+        mask: 1 for a candidate, 0 where a query has fewer.
+
+    Returns:
+        Scalar >= 0 in nats. Zero, with zero gradient, when no query has grades that differ.
+
+    Raises:
+        ValueError: If the shapes differ, are not [batch candidates] or are empty, the mask is not
+            of their shape, holds anything but 0 and 1 or leaves a query without a candidate, or a
+            grade is negative (the best candidate would be pushed down). On an accelerator only
+            shapes are checked.
+
+    Reference:
+        Gao, Dai, Callan. Rethink Training of BERT Rerankers in Multi-Stage Retrieval Pipeline,
+        2021, localized contrastive loss (one relevant candidate).
+        https://arxiv.org/abs/2101.08751
+        Zhuang et al. RankT5: Fine-Tuning T5 for Text Ranking with Ranking Losses, 2022, listwise
+        softmax cross-entropy (graded candidates). https://arxiv.org/abs/2210.10634
+        RankT5 sums grades as they are; we bring each query's to a sum of 1, so that one with many
+        relevant candidates does not weigh more.
+    """
+    where = "listwise_cross_entropy"
+    if grades.shape != student_scores.shape:
+        raise ValueError(
+            f"{where}: student_scores has shape {tuple(student_scores.shape)}, grades has shape "
+            f"{tuple(grades.shape)}. Both must be [batch candidates]. Pass one grade a candidate."
+        )
+    kept = _checked(student_scores, student_scores, mask, where=where)
+    grades = grades.detach().float().where(kept, 0.0)  # what stands at padding means nothing
+    if grades.device.type == "cpu" and (grades < 0).any():
+        raise ValueError(
+            f"{where}: grades contains {float(grades[grades < 0][0])}. Relevance is 0 where a "
+            f"candidate does not answer and more where it does. Shift the labels."
+        )
+    low = grades.where(kept, math.inf).amin(dim=1)
+    counted = grades.amax(dim=1) > low  # NaN is not above NaN
+    shares = grades / grades.sum(dim=1, keepdim=True)
+    shares = shares.where(counted[:, None], 0.0)
+    rows = -(shares * log_probabilities(student_scores, kept, dim=1).where(kept, 0.0)).sum(dim=1)
+    return rows.sum() / counted.sum().clamp(min=1)
 
 
 def _checked(

@@ -32,6 +32,7 @@ from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.student.pruned import stock_weights
+from limbeck.tasks.settling import mark
 from limbeck.teacher.family import Family
 from limbeck.teacher.load import quiet_transformers, set_class_names
 from limbeck.teacher.sentence_encoder import SentenceEncoder
@@ -121,8 +122,7 @@ def train_arm(
         for note in built.notes:
             say(f"  {note}")
     set_class_names(built.model.config, plan.material.names)
-    # Public teachers often leave it out, and pipelines then choose softmax or sigmoid themselves.
-    built.model.config.problem_type = plan.task.problem_type
+    mark(built.model.config, plan.task)
     companion, notes = None, built.notes
     room = classroom(name, plan, teacher, answers, machine, run, cache)
     lessons = room.lessons

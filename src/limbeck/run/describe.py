@@ -79,6 +79,8 @@ def _task_line(plan: Plan) -> str:
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     if plan.task.apart:
         return f"{plan.task.name.replace('_', ' ')} ({len(plan.teacher.labels)} numbers a text)"
+    if plan.task.reads == "queries":
+        return f"{plan.task.name} ({len(plan.encoded):,} candidates to learn from)"
     if plan.task.reads == "questions":
         return (
             f"{plan.task.name.replace('_', ' ')} ({' and '.join(names)} of a piece of the context)"

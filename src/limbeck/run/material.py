@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from limbeck.config.recipe import DataConfig
+from limbeck.config.recipe import DataConfig, Recipe
 from limbeck.data.conll import ENDINGS, token_rows
 from limbeck.data.per_word import Targets
+from limbeck.data.queries import fewer_candidates
 from limbeck.data.read import dataset_rows, read_rows
 from limbeck.data.split import stratified_holdout, without_leaks
 from limbeck.data.squad import shown_question
-from limbeck.data.targets import labelled, strata, with_none
+from limbeck.data.targets import labelled, rows_left_out, strata, with_none
 from limbeck.data.texts import Texts, folded_hashes, kinship
 from limbeck.errors import DataError, RecipeError
 from limbeck.progress import say
 from limbeck.run.augmentation import copies_of, masked_lm_of
+from limbeck.tasks.known import task_beside_rows, task_of_teacher
 from limbeck.tasks.reading import read_texts
 from limbeck.tasks.settling import settled
 from limbeck.tasks.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedConfig
 
 Datasets = Mapping[str, "Dataset"]
 """``datasets.Dataset`` objects for the splits train, unlabelled, validation and test."""
@@ -139,10 +142,11 @@ def gather_material(
         name: task.targets(texts, names, source=where[name], beside=rows)
         for name, texts in split.items()
     }
+    counts = {"train_rows": len(train)}
     for name in ("validation", "test"):
         if name in split:
             _refuse_unlabelled(split[name], labels[name], where[name])
-    counts = {"train_rows": len(train)}
+            counts |= _left_out(name, labels[name], where[name])
     held_out = [split[name] for name in ("validation", "test") if name in split]
     kept, counts["train_rows_dropped"] = without_leaks(train, held_out)
     if counts["train_rows_dropped"]:
@@ -164,6 +168,9 @@ def gather_material(
     own = len(lesson.texts)
     lesson = _with_unlabelled(lesson, data, given, held_out, counts, folder, task)
     lesson = _with_altered(lesson, copies, held_out, counts)
+    if lesson.texts.listed:
+        fewer = fewer_candidates(lesson.texts, data.candidates, seed=seed, folder=folder)
+        lesson = Labelled(fewer, task.targets(fewer, names, source=where["train"]))
     if test is not validation:
         shared = np.isin(folded_hashes(validation.texts), folded_hashes(test.texts))
         counts["validation_rows_in_test"] = int(shared.sum())
@@ -198,6 +205,23 @@ def _outside(data: DataConfig, test: Texts, task: Task, folder: Path | None) -> 
     texts = read_texts("outside", data.outside, data, task, labels=False, folder=folder)
     _refuse_odd(test, texts, "data.outside")
     return texts
+
+
+def task_for(
+    teacher: PreTrainedConfig, recipe: Recipe, datasets: Datasets | None = None, *, where: str
+) -> Task:
+    """The task of a recipe's teacher; where its config leaves a choice, the rows make it.
+
+    Args:
+        teacher: Its config.
+        recipe: Whose `task` and rows are looked at.
+        datasets: Splits that are `datasets.Dataset` objects instead of files.
+        where: The teacher's path, for messages.
+    """
+    task = task_of_teacher(teacher, recipe.task, where=where)
+    if recipe.task != "auto" or task.problem_type != "regression":
+        return task
+    return task_beside_rows(task, teacher, first_row(recipe.data, datasets), recipe.data)
 
 
 def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
@@ -329,6 +353,18 @@ def _refuse_unlabelled(texts: Texts, labels: Targets, source: str) -> None:
             f"{len(bare)} of {len(texts)} rows have no label, {first} the first",
             f"Rows of {texts.name} are judged, so each needs one; check data.label_column.",
         )
+
+
+def _left_out(name: str, labels: Targets, source: str) -> dict[str, int]:
+    """How many rows of a split count for nothing, for the report."""
+    count = rows_left_out(labels, source)
+    if not count:
+        return {}
+    say(
+        f"  {count} of {len(labels)} queries of {name} have candidates of one label alone, and are "
+        "left out of the score: no order is better than another"
+    )
+    return {f"{name}_rows_left_out": count}
 
 
 def _refuse_all_dropped(kept: Texts, source: str) -> None:

@@ -31,7 +31,8 @@ def mold_of(
         test = test.take(np.sort(generator.choice(len(test), _LOOKED_AT, replace=False)))
     encoded = encode(test, teacher.backend, max_tokens=max_tokens, folder=cache)
     items = list(test.items())
-    single = median_rows(encoded.lengths, _SINGLE)
+    lengths = encoded.text_lengths
+    single = median_rows(lengths, _SINGLE)
     bulk = np.arange(0, len(items), max(1, len(items) // _BULK))[:_BULK]
     timed = test.take(np.union1d(single, bulk))
     return Mold(
@@ -46,8 +47,8 @@ def mold_of(
         sample=Sample(
             single=tuple(items[row] for row in single),
             bulk=tuple(items[row] for row in bulk),
-            length=int(np.median(encoded.lengths)),
-            mean=float(encoded.lengths[bulk].mean()),
+            length=int(np.median(lengths)),
+            mean=float(lengths[bulk].mean()),
         ),
     )
 

@@ -184,6 +184,8 @@ def _refuse_unfit(terms: Sequence[Term], where: str, task: Task) -> None:
         if not isinstance(term, LogitsTerm):
             continue
         reason = task.unfit(term)
+        if term.divergence == "margin_mse" and task.reads != "queries":
+            reason = "divergence margin_mse compares a query's candidates, and a row has none"
         if not task.distributes and isinstance(term.temperature, Adaptive):
             reason = reason or "an adaptive temperature compares distributions over classes"
         if reason:

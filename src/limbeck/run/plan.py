@@ -26,7 +26,7 @@ from limbeck.run.general import (
     refuse_other_tokenizer,
     wants_pretraining,
 )
-from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.run.material import Datasets, Material, gather_material, task_for
 from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.run.online import (
     Quiz,
@@ -113,7 +113,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     """
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task = task_for(teacher.config, recipe, datasets, where=teacher.path)
     material = None
     if recipe.student.open_budget:
         material, encoded = gather(recipe, teacher, task, cache, datasets)
@@ -179,9 +179,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         teacher_counts=teacher_counts,
         student_counts=student_counts,
         general=general,
-        steps=_steps(
-            encoded.lengths if quiz is None else encoded.lengths[quiz.lessons], recipe, objective
-        ),
+        steps=_steps(encoded, None if quiz is None else quiz.lessons, recipe, objective),
         knowledge_mb=need if recorded else 0.0,
         texts_mb=_texts_mb(material, general),
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
@@ -233,8 +231,12 @@ def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
     return spooled_mb(one.rows for one in texts)
 
 
-def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
+def _steps(
+    encoded: Encoded, lessons: np.ndarray | None, recipe: Recipe, objective: Objective
+) -> int:
     """Optimizer steps of all trainings of the student."""
+    rows = np.arange(len(encoded)) if lessons is None else lessons
+    lengths, lists = encoded.lengths[rows], encoded.lists_of(rows)
     trainings = [stage_training(stage, recipe.training) for stage in objective.stages]
     pruning = recipe.student.pruning
     if pruning.wanted:
@@ -244,7 +246,8 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
         )
         trainings += [recipe.training] * len(pruning.again)
     return sum(
-        planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
+        planned_steps(lengths, training, recipe.seed, lists=lists)
+        for training in [*trainings, recipe.training]
     )
 
 

@@ -20,10 +20,10 @@ from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.size import kind_for
 from limbeck.machine import cores_or, threads
 from limbeck.run.apart import with_teachers_targets
+from limbeck.run.material import task_for
 from limbeck.run.objective import plan_objective
 from limbeck.run.plan import Plan
 from limbeck.student.plan import plan_student
-from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.reading import read_texts
 from limbeck.teacher.load import (
     Checkpoint,
@@ -189,7 +189,7 @@ def record_texts(recipe: Recipe) -> Path:
     if recipe.data.train is None:
         raise RecipeError("data.train", "this is missing", "Name the texts: --train texts.jsonl.")
     teacher = look_at(recipe.teacher)
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
+    task = task_for(teacher.config, recipe, where=teacher.path)
     source = recipe.data.train
     folder = Path(recipe.knowledge.folder)
     texts = read_texts("train", source, recipe.data, task, labels=False, folder=folder)

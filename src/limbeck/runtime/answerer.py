@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from limbeck.data.per_word import Outputs
+from limbeck.data.per_word import Outputs, together
 from limbeck.data.texts import Item
 from limbeck.runtime.tokens import Tokens
 
@@ -40,3 +40,33 @@ class Answerer(Protocol):
     def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
         """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         ...
+
+
+def in_batches(answerer: Answerer, tokens: Tokens) -> Outputs:
+    """Outputs of all rows, in their order: as one batch, but of candidates as several.
+
+    A query may have hundreds of them, and one batch of all would be padded to the longest.
+
+    Args:
+        answerer: The model.
+        tokens: Its.
+    """
+    if tokens.lists is None:
+        return answerer.logits_of(tokens, np.arange(len(tokens)))
+    batches = batches_of(tokens.lengths, answerer.batch_tokens)
+    said = together([answerer.logits_of(tokens, rows) for rows in batches])
+    return said[np.argsort(np.concatenate(batches))]
+
+
+def batches_of(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
+    """Rows in batches of at most `budget` tokens with padding, longest first.
+
+    Longest first: memory reaches its peak at once, and what ends last is short.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        end = start + max(1, budget // max(1, int(lengths[order[start]])))
+        batches.append(order[start:end])
+        start = end
+    return batches

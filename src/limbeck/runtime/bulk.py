@@ -12,7 +12,7 @@ import numpy as np
 
 from limbeck.data.per_word import Outputs, together
 from limbeck.data.texts import Item
-from limbeck.runtime.answerer import Answerer
+from limbeck.runtime.answerer import Answerer, batches_of
 from limbeck.runtime.tokens import Tokens
 
 WINDOW = 4096
@@ -94,17 +94,3 @@ def _begin(answerer: Answerer, texts: Sequence[Item], pool: ThreadPoolExecutor |
         else:
             batches.append((rows, pool.submit(answerer.logits_of, tokens, rows).result))
     return _Window(tokens, batches)
-
-
-def batches_of(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Rows in batches of at most `budget` tokens with padding, longest first.
-
-    Longest first: memory reaches its peak at once, and what ends last is short.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        end = start + max(1, budget // max(1, int(lengths[order[start]])))
-        batches.append(order[start:end])
-        start = end
-    return batches

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from limbeck.data.asked import Asked
+from limbeck.data.candidates import Candidates, list_bounds, pairs_of
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
 from limbeck.files import read_json
@@ -56,6 +58,9 @@ class Companions:
             )
         if parts:
             return joined(parts)
+        ranked = [item for item in texts if isinstance(item, Candidates)]
+        if ranked:
+            return replace(self.tokens(pairs_of(ranked)), lists=list_bounds(ranked))
         for start in range(0, len(texts), _CHUNK):
             encodings = self._tokenizer.encode_batch_fast(list(texts[start : start + _CHUNK]))
             types = [encoding.type_ids for encoding in encodings] if self._types else None

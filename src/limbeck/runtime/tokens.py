@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from limbeck.data.encoded import grouped
+from limbeck.data.per_query import RankOutputs
 from limbeck.data.per_word import Outputs, WordOutputs, spread
 from limbeck.data.ragged import end_to_end, words_of
 
@@ -54,6 +55,8 @@ class Tokens:
             answered.
         words: int64, texts + 1 places of the texts' words among these, or None.
         windowed: Which rows are windows of one text, or None where each is a text.
+        lists: int64, queries + 1 places: query i has the candidates lists[i] to lists[i + 1] among
+            the rows; None where rows are not candidates.
     """
 
     ids: np.ndarray
@@ -62,6 +65,7 @@ class Tokens:
     places: np.ndarray | None = None
     words: np.ndarray | None = None
     windowed: Windowed | None = None
+    lists: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -110,6 +114,8 @@ class Tokens:
 
     def of_items(self, outputs: Outputs) -> Outputs:
         """Outputs of all rows, in their order, as outputs of what was asked."""
+        if self.lists is not None:
+            return RankOutputs(outputs[:, 0], self.lists)
         if self.windowed is None:
             return outputs
         assert isinstance(outputs, WordOutputs)
@@ -138,6 +144,7 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
     places = [part.places for part in parts if part.places is not None]
     words = [part.words for part in parts if part.words is not None]
     windowed = [part.windowed for part in parts if part.windowed is not None]
+    lists = [part.lists for part in parts if part.lists is not None]
     return Tokens(
         ids=np.concatenate([part.ids for part in parts]),
         type_ids=np.concatenate(types) if types else None,
@@ -150,4 +157,5 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
             end_to_end([part.offsets for part in windowed]),
             np.concatenate([part.spans for part in windowed]),
         ),
+        lists=end_to_end(lists) if lists else None,
     )

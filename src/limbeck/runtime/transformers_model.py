@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from limbeck.config.recipe import TeacherConfig
 from limbeck.data.asked import Asked
+from limbeck.data.candidates import Candidates, list_bounds, pairs_of
 from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
-from limbeck.runtime.answerer import BATCH_TOKENS
+from limbeck.runtime.answerer import BATCH_TOKENS, in_batches
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
 from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
@@ -61,9 +63,9 @@ class TransformersAnswerer:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         import torch
 
-        if any(isinstance(item, WordedText | Asked) for item in texts):
+        if any(isinstance(item, WordedText | Asked | Candidates) for item in texts):
             tokens = self.tokens(texts)
-            return tokens.of_items(self.logits_of(tokens, np.arange(len(tokens))))
+            return tokens.of_items(in_batches(self, tokens))
         first, second = _columns(texts)
         inputs = self._tokenizer(
             first,
@@ -86,6 +88,9 @@ class TransformersAnswerer:
             return joined(
                 [self._windows(asked[n : n + _CHUNK]) for n in range(0, len(asked), _CHUNK)]
             )
+        ranked = [item for item in texts if isinstance(item, Candidates)]
+        if ranked:
+            return replace(self.tokens(pairs_of(ranked)), lists=list_bounds(ranked))
         first, second = _columns(texts)
         made = self._tokenizer(
             first,

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from limbeck.config.recipe import CleanConfig
 from limbeck.data.asked import Asked
+from limbeck.data.candidates import Candidates
 from limbeck.data.clean import cleaner
+from limbeck.data.per_query import RankOutputs
 from limbeck.data.per_question import SpanAnswers
 from limbeck.data.per_word import Outputs, WordOutputs
 from limbeck.data.texts import Item, sides
@@ -30,11 +35,12 @@ _ONE_BATCH = 32
 
 @dataclass(frozen=True)
 class Prediction:
-    """An answer to one text, pair of texts, or question about a text.
+    """An answer to one text, pair of texts, question about a text, or query with candidates.
 
     Attributes:
         label: In words: the likeliest class, the classes that apply, the number, the first
-            numbers of a vector, or the piece of the context that answers ("" where none does).
+            numbers of a vector, the piece of the context that answers ("" where none does), or the
+            best candidate.
         probability: How sure that is, 0 to 1; None of a number.
         probabilities: Every class's; of a regression its number and of a sentence embedding the
             numbers of its vector, by their places, which are no probabilities; empty where words
@@ -42,6 +48,8 @@ class Prediction:
         entities: Where words are answered: the entities of the text, in its order.
         span: Where questions are answered: the answer's first character in the context, and the
             one after its last; None where the context does not answer.
+        scores: Where candidates are ranked: each one's, in their order.
+        ranks: Likewise: each one's place, from 1 for the best, which `label` is.
     """
 
     label: str
@@ -49,6 +57,8 @@ class Prediction:
     probabilities: dict[str, float]
     entities: tuple[Found, ...] = ()
     span: tuple[int, int] | None = None
+    scores: tuple[float, ...] = ()
+    ranks: tuple[int, ...] = ()
 
 
 class Predictor:
@@ -120,7 +130,7 @@ class Predictor:
         """Like `stream`, as arrays [texts, classes] of `size` texts: for programs.
 
         Of a regression these are its numbers, of sentence embeddings the vectors; where words are
-        answered they are `WordOutputs`, of questions `SpanAnswers`.
+        answered they are `WordOutputs`, of questions `SpanAnswers`, of queries `RankOutputs`.
         """
         for _, answers in self._answered(self._windows(texts, size)):
             yield answers
@@ -134,6 +144,8 @@ class Predictor:
     def _cleaned(self, texts: Sequence[Item], *, before: int) -> list[Item]:
         cleaned: list[Item] = []
         for place, item in enumerate(texts):
+            if self.task.reads == "queries":
+                item = _as_candidates(item, before + place + 1)
             self._refuse_other_kind(item, before + place + 1)
             parts = [self._clean(part) for part in sides(item)]
             if not all(part.strip() for part in parts):
@@ -160,6 +172,8 @@ class Predictor:
         """The cleaned texts as the model is asked: with their words where those are answered."""
         if isinstance(self.task, QuestionAnswering):
             return Asked(parts[0], parts[1], self.task.windowing)
+        if isinstance(item, Candidates):
+            return Candidates(parts[0], tuple(parts[1:]))
         if self.task.reads == "words":
             as_given = isinstance(item, WordedText) and parts[0] == item.text
             return item if as_given else worded(parts[0])
@@ -186,6 +200,9 @@ class Predictor:
             return [self._of_words(item, answers[row]) for row, item in enumerate(items)]
         if isinstance(answers, SpanAnswers):
             return [_of_question(item, answers[row]) for row, item in enumerate(items)]
+        if isinstance(answers, RankOutputs):
+            each = zip(items, answers.each(), strict=True)
+            return [_of_query(item, scores) for item, scores in each]
         for row, values in zip(answers, answers.tolist(), strict=True):
             said = self.task.said(row, self.labels)
             named = dict(zip(self.labels, values, strict=True))
@@ -205,6 +222,35 @@ def _of_question(item: Item, answer: SpanAnswers) -> Prediction:
     if start < 0:
         return Prediction("", probability, {})
     return Prediction(item.context[start:end], probability, {}, span=(start, end))
+
+
+def _as_candidates(item: Any, number: int) -> Candidates:
+    """A query with its candidates, also where it is given as (query, passages)."""
+    if isinstance(item, Candidates):
+        return item
+    if isinstance(item, tuple) and len(item) == 2:
+        query, passages = item
+        if isinstance(query, str) and isinstance(passages, list | tuple) and passages:
+            return Candidates(query, tuple(passages))
+    raise ExportError(
+        f"text {number}",
+        f"it is {item!r}, but the model ranks the candidates of a query",
+        "Give (query, [passage, …]) for each, with at least one passage.",
+    )
+
+
+def ranks_of(scores: np.ndarray) -> np.ndarray:
+    """The place of each candidate, from 1 for the highest score; of equal ones the first leads."""
+    places = np.empty(len(scores), dtype=np.int64)
+    places[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return places
+
+
+def _of_query(item: Item, scores: np.ndarray) -> Prediction:
+    assert isinstance(item, Candidates)
+    best = item.passages[int(scores.argmax())]
+    ranks = tuple(ranks_of(scores).tolist())
+    return Prediction(best, None, {}, scores=tuple(scores.tolist()), ranks=ranks)
 
 
 def _load(folder: Path, runtime: str, verdict: dict, max_tokens: int, *, bulk: bool) -> Answerer:

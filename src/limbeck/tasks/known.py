@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.columns import known
+from limbeck.data.ranked_rows import holds_candidates
 from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
 from limbeck.data.squad import holds_questions
 from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import TeacherError
+from limbeck.tasks.cross_encoder import tells_sigmoids
 from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.regression import Regression
+from limbeck.tasks.reranking import Reranking
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
@@ -23,6 +26,8 @@ from limbeck.tasks.token_classification import TokenClassification
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from limbeck.data.read import Row
+
 TASKS: tuple[Task, ...] = (
     SINGLE_LABEL,
     MultiLabel(),
@@ -30,6 +35,7 @@ TASKS: tuple[Task, ...] = (
     TokenClassification(),
     QuestionAnswering(),
     SentenceEmbeddings(),
+    Reranking(),
 )
 """Every task, in the order of the documentation."""
 
@@ -75,6 +81,16 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
             "learned and judged",
             "Give a teacher with one output; if these are classes, mend problem_type.",
         )
+    if wished == "reranking" and found.name == "regression":
+        return Reranking(sigmoid=tells_sigmoids(config, where=where))
+    if wished == "reranking" and head == "classifier" and outputs != 1:
+        raise TeacherError(
+            f"{where}/config.json",
+            f"the recipe's task is reranking, but the head has {outputs} outputs: nothing says "
+            "which of them candidates are ordered by",
+            "Give a cross-encoder with one output (num_labels 1); `limbeck teach --task reranking` "
+            "makes one.",
+        )
     if wished == "sentence_embeddings" != found.name:
         raise TeacherError(
             where,
@@ -90,6 +106,23 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
             "Delete task from the recipe, or give a teacher of this task.",
         )
     return found
+
+
+def task_beside_rows(task: Task, config: PreTrainedConfig, row: Row, data: DataConfig) -> Task:
+    """The task of a teacher that was found to be for regression, once its rows are seen.
+
+    A head of one number scores a pair of texts or ranks candidates, and no config says which: it
+    ranks where a row is a query with candidates, or a pair that names its query.
+
+    Args:
+        task: From `task_of_teacher`, where the recipe names none.
+        config: The teacher's.
+        row: The first one.
+        data: The recipe's `data`.
+    """
+    if task.name != "regression" or not holds_candidates(row, data):
+        return task
+    return task_of_teacher(config, "reranking", where="config.json")
 
 
 def _told_by(head: Head, problem: str | None, outputs: int) -> str:
@@ -115,6 +148,8 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
         return task_named("token_classification")
     if data.text_column is None and holds_questions(row):
         return task_named("question_answering")
+    if holds_candidates(row, data):
+        return task_named("reranking")
     column = data.label_column or known(row, LABEL_COLUMNS)
     cell = row.get(column) if column is not None else None
     if data.label_separator is not None or isinstance(cell, list | tuple) or is_list(cell):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.conll import token_rows
+from limbeck.data.queries import gather_queries
 from limbeck.data.questions import gather_questions
+from limbeck.data.ranked_rows import read_queries
 from limbeck.data.read import Row, read_rows
 from limbeck.data.squad import questions_of, read_questions
 from limbeck.data.tagged_rows import untagged
@@ -30,7 +32,7 @@ def read_texts(
     folder: Path | None = None,
     before: int = 0,
 ) -> Texts:
-    """A split's texts, with their words or as questions if the task is about those.
+    """A split's texts, with their words, or as questions or queries if the task is about those.
 
     Args:
         name: The split's.
@@ -45,6 +47,10 @@ def read_texts(
     Raises:
         DataError: For what cannot be read, or is of another task.
     """
+    if task.reads == "queries":
+        with closing(read_rows(source) if rows is None else rows) as found:
+            queries = read_queries(found, source, data, before=before)
+        return gather_queries(name, queries, labels=labels, folder=folder)
     if task.reads == "questions":
         return _questions(name, source, data, labels=labels, rows=rows, folder=folder)
     of_words = task.reads == "words"

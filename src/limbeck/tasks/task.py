@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ClassifierHead = Literal["classifier", "token_classifier", "span", "vectors"]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["texts", "words", "questions"]
+Reads = Literal["texts", "words", "questions", "queries"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,15 @@ class Task(Protocol):
     `data.targets`. Of a task of words they are `WordOutputs` and `WordTargets`, which are indexed
     by rows too; its losses are of words [words, outputs]. Of a task of questions they are
     `SpanOutputs` and `SpanTargets`; its losses are of windows, whose places a `Layout` gives rows,
-    and of targets [windows, 2].
+    and of targets [windows, 2]. Of a task of queries they are `RankOutputs` and `RankTargets`; its
+    losses are of candidates [candidates, 1], to which a `Layout` gives a row a query, and of their
+    grades [candidates].
 
     Attributes:
         name: In recipes (`task`).
         score_name: Of the score that chooses states and that retention is a ratio of.
-        reads: What a row is: a text (or pair) that is answered, one whose words are, or a question
-            that a piece of its context answers.
+        reads: What a row is: a text (or pair) that is answered, one whose words are, a question
+            that a piece of its context answers, or a query whose candidates are ranked.
         head: What stands on top of the encoder.
         problem_type: What transformers calls the task of the head; None where it has no name.
         pipeline: transformers' name of the pipeline that serves it.

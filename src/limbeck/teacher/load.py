@@ -22,6 +22,7 @@ from limbeck.teacher.family import TABLE, Family, family_of, position_limit
 from limbeck.teacher.head import model_class
 from limbeck.teacher.pooling import (
     look_for_vectors,
+    note_activation,
     refuse_stated_pooling,
     set_vectors,
     vector_width,
@@ -188,6 +189,7 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
     if family.causal:
         _settle_padding(config, tokenizer, path)
     look_for_vectors(config, tokenizer, teacher)
+    note_activation(config, teacher.path)
     return Checkpoint(path, config, tokenizer, family, teacher.trust_remote_code)
 
 

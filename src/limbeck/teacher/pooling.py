@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from limbeck.config.recipe import TeacherConfig
 from limbeck.errors import TeacherError
 from limbeck.files import read_json
+from limbeck.tasks.cross_encoder import write_activation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -107,7 +108,30 @@ def look_for_vectors(
         set_vectors(config, Vectors(stated, teacher.normalize) if stated is not None else None)
         return
     refuse_stated_pooling(teacher)
+    if _is_cross_encoder(teacher.path):
+        set_vectors(config, None)
+        return
     set_vectors(config, _of_modules(read_json(modules), tokenizer, teacher.path))
+
+
+def _is_cross_encoder(path: str) -> bool:
+    """Whether the folder is of a CrossEncoder of sentence-transformers, which gives scores."""
+    return _facts(path).get("model_type") == "CrossEncoder"
+
+
+def note_activation(config: PreTrainedConfig, path: str) -> None:
+    """Note in `config` what a CrossEncoder does to its scores, where a file beside it says so."""
+    if not _is_cross_encoder(path):
+        return
+    refuse_prompt(path)
+    name = _facts(path).get("activation_fn")
+    if name:
+        write_activation(config, name)
+
+
+def _facts(path: str) -> dict[str, Any]:
+    file = _file(path, "config_sentence_transformers.json")
+    return {} if file is None else read_json(file)
 
 
 def refuse_stated_pooling(teacher: TeacherConfig) -> None:

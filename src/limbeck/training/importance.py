@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from limbeck.data.batches import batches_by_length
+from limbeck.data.batches import batches_by_length, shuffled_batches
 from limbeck.data.layout import layout_of
 from limbeck.data.targets import labelled
 from limbeck.student.pruned import Importance
@@ -129,9 +129,23 @@ def sampled(lessons: Lessons, seed: int) -> Sequence[np.ndarray]:
     rows = lessons.rows if lessons.rows is not None else np.arange(len(lessons.encoded))
     if lessons.answers is None:
         rows = rows[labelled(lessons.labels[rows])]
+    lists = lessons.encoded.lists_of(rows)
+    if lists is not None:
+        return _sampled_lists(lessons, rows, lists, seed)
     drawn = np.random.default_rng(seed).permutation(rows)[:_ROWS]
     lengths = lessons.encoded.lengths[drawn]
     return [drawn[part] for part in batches_by_length(lengths, rows=_BATCH, tokens=8192)]
+
+
+def _sampled_lists(
+    lessons: Lessons, rows: np.ndarray, lists: np.ndarray, seed: int
+) -> Sequence[np.ndarray]:
+    """The same in batches of whole lists."""
+    batches = shuffled_batches(
+        lessons.encoded.lengths[rows], rows=_BATCH, tokens=8192, seed=seed, epoch=0, lists=lists
+    )
+    count = np.cumsum([len(batch) for batch in batches])
+    return [rows[batch] for batch in batches[: 1 + int(np.searchsorted(count, _ROWS))]]
 
 
 def _loss(

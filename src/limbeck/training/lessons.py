@@ -88,6 +88,7 @@ class Lessons:
         """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
+        lists = self.encoded.lists_of(rows)
         if self.masking is not None:
             answered = with_label = self.masking.count(self.encoded, rows, number)
         elif isinstance(self.labels, WordTargets):
@@ -95,6 +96,9 @@ class Lessons:
             words, _ = words_of(self.encoded.places.offsets, rows)
             told = self.labels.values[words[self.encoded.places.places[words] >= 0]]
             answered, with_label = len(told), int((told != UNLABELLED).sum())
+        elif lists is not None:  # a query's candidates are one answer
+            answered = len(lists) - 1
+            with_label = int(labelled(self.labels[rows[lists[:-1]]]).sum())
         else:
             answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
         return Counted(
@@ -104,6 +108,18 @@ class Lessons:
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
         )
+
+    def parts(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
+        """The rows in `count` parts that interleave, so that each has its share of long ones.
+
+        A query's candidates stay in one part.
+        """
+        lists = self.encoded.lists_of(rows)
+        if lists is None:
+            return [rows[start::count] for start in range(count)]
+        wholes = np.split(rows, lists[1:-1])
+        none = rows[:0]
+        return [np.concatenate([none, *wholes[start::count]]) for start in range(count)]
 
     def batch(self, checkpoint: Checkpoint, rows: np.ndarray, number: int) -> Batch:
         """The rows as both models see them in step `number`, with their labels."""

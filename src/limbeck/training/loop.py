@@ -50,13 +50,26 @@ class Outcome:
     own_share: float | None = None
 
 
-def planned_steps(lengths: np.ndarray, config: TrainingConfig, seed: int) -> int:
-    """Optimizer steps of a whole training over rows of these lengths."""
-    return config.epochs * len(
-        shuffled_batches(
-            lengths, rows=config.batch_rows, tokens=config.batch_tokens, seed=seed, epoch=0
-        )
+def planned_steps(
+    lengths: np.ndarray, config: TrainingConfig, seed: int, *, lists: np.ndarray | None = None
+) -> int:
+    """Optimizer steps of a whole training over rows of these lengths.
+
+    Args:
+        lengths: Tokens of each row.
+        config: The loop's settings.
+        seed: Of the order.
+        lists: Which rows stay together (`shuffled_batches`).
+    """
+    batches = shuffled_batches(
+        lengths,
+        rows=config.batch_rows,
+        tokens=config.batch_tokens,
+        seed=seed,
+        epoch=0,
+        lists=lists,
     )
+    return config.epochs * len(batches)
 
 
 def train(
@@ -143,6 +156,7 @@ class _Trainer:
         self.stepper, self.accelerator = stepper, accelerator
         self.rows = self._rows_with_a_lesson()
         self.lengths = lessons.encoded.lengths[self.rows]
+        self.lists = lessons.encoded.lists_of(self.rows)
         self.per_epoch = [len(self._batches(epoch)) for epoch in range(config.epochs)]
         self.total = sum(self.per_epoch)
         self.checkpoints = Checkpoints(folder)
@@ -166,6 +180,7 @@ class _Trainer:
             tokens=self.config.batch_tokens,
             seed=self.seed,
             epoch=epoch,
+            lists=self.lists,
         )
 
     @property

@@ -38,6 +38,7 @@ from limbeck.objective import (
     logit_reverse_kl,
     logit_skewed_kl,
     logit_skewed_reverse_kl,
+    margin_mse,
     pooled_cosine,
     pooled_mse,
     pooled_normalized_mse,
@@ -118,8 +119,9 @@ class Inputs:
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
-        labels: Targets [batch] or [batch, classes]; of words [answered]; of questions [batch, 2],
-            the first and last of the row's places; or [masked], the tokens that were hidden.
+        labels: Targets [batch] (of candidates their grades) or [batch, classes]; of words
+            [answered]; of questions [batch, 2], the first and last of the row's places; or
+            [masked], the tokens that were hidden.
         attention_mask: [batch, tokens].
         teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
@@ -152,7 +154,8 @@ class Counted:
 
     Attributes:
         rows: Texts.
-        answered: What has logits: rows, words, or masked words.
+        answered: What has logits: rows, words, or masked words; queries, whose candidates are one
+            answer.
         labelled: Of these, what has a label.
         tokens: Real ones.
         pairs: Of tokens of one row.
@@ -219,6 +222,10 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
     assert teacher is not None
     if not len(student):  # by chance, no word of this part is masked
         return student.sum()
+    if term.divergence == "margin_mse":
+        assert inputs.layout is not None  # of every batch of candidates
+        lists = inputs.layout.padded(student)[..., 0], inputs.layout.padded(teacher)[..., 0]
+        return margin_mse(*lists, inputs.layout.mask())
     if not task.distributes:
         assert not isinstance(term.temperature, Adaptive)  # refused by the plan
         temperature = number_at(term.temperature, inputs.share)

@@ -120,7 +120,7 @@ class Stepper:
         self.computing_s += time.perf_counter() - start
         self._module.train()
         processes = self._accelerator.num_processes
-        parts = _parts(rows, processes * self._accumulate)
+        parts = self._lessons.parts(rows, processes * self._accumulate)
         whole = self._lessons.count(rows, number)
         values: dict[str, Tensor] = {}
         for part in parts[self._accelerator.process_index :: processes]:
@@ -255,8 +255,3 @@ class Stepper:
         if device.type == "cuda" and not tensor.is_cuda:
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
-
-
-def _parts(rows: np.ndarray, count: int) -> list[np.ndarray]:
-    """The rows in `count` parts that interleave, so that each has its share of long ones."""
-    return [rows[start::count] for start in range(count)]
