@@ -46,6 +46,7 @@ class Encoded:
         places: The first token of each word, if answers are about words; the tokens at which an
             answer may start or end, if they are pieces of the texts; else None.
         groups: Which text each row is a window of; None where each row is a text.
+        cut_like: Whose windows these rows have; empty for their own tokenizer's.
     """
 
     ids: np.ndarray | FlatFile
@@ -55,6 +56,7 @@ class Encoded:
     max_tokens: int
     places: Places | None = None
     groups: Groups | None = None
+    cut_like: str = ""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -223,7 +223,7 @@ def _next(above: Point, room: Classroom, shape: Shape, way: Trial) -> Arm:
     epochs = round((wanted.frontier.epochs or wanted.training.epochs) * (1 + 2 * down))
     outcome = _train(model, room, way.learning_rate, epochs=epochs)
     plan = room.plan
-    tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
+    tokenizer = plan.student.checkpoint.tokenizer
     return Arm(model.cpu(), tokenizer, outcome, (), plan.student.checkpoint.family, kept)
 
 
