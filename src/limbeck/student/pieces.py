@@ -97,17 +97,16 @@ def pieces_of(own: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) ->
     found |= {place: _by_bytes(names[place], theirs) for place in bare}
     texts = {place: text for place, text in written.items() if text is not None}
     found |= _cut(texts, backend)
-    unknown = {teacher.unk_token_id}
     made = [found[place] for place in range(len(names))]
+    none = {teacher.unk_token_id}
+    unknown = [
+        set(ids) <= none and name not in special for name, ids in zip(names, made, strict=True)
+    ]
     return Pieces(
         ids=np.array([number for ids in made for number in ids], dtype=np.int64),
         offsets=np.append(0, np.cumsum([len(ids) for ids in made])).astype(np.int64),
-        same=sum(len(ids) == 1 and not set(ids) <= unknown for ids in made),
-        unknown=sum(
-            set(ids) <= unknown
-            for name, ids in zip(names, made, strict=True)
-            if name not in special
-        ),
+        same=sum(len(ids) == 1 and not odd for ids, odd in zip(made, unknown, strict=True)),
+        unknown=sum(unknown),
     )
 
 
