@@ -29,6 +29,7 @@ def test_a_student_begins_near_its_teacher(shared: Path, tmp_path: Path) -> None
             "data.validation": str(tmp_path / "dev.jsonl"),
             "student.layers": 6,
             "student.tokenizer": {"kind": "wordpiece", "size": 4000},
+            "knowledge.precision": "float32",
             "knowledge.folder": str(tmp_path / "knowledge"),
             "training.threads": 1,
             "output": str(tmp_path / "run"),
