@@ -4,8 +4,8 @@
     python benchmarks/vocabularies.py --rows 200 --epochs 1 --results /tmp/try.json   # does it run?
 
 Students of 3 layers of MiniLM-L6 are trained on sst2/train_sentences.jsonl (6,920 rows) and judged
-on test.jsonl; dev.jsonl chooses the best state. Writes benchmarks/results/vocabularies.json and prints
-the table of docs/vocabularies.md.
+on test.jsonl; dev.jsonl chooses the best state. Writes benchmarks/results/vocabularies.json and
+prints the table of docs/vocabularies.md.
 """
 
 from __future__ import annotations

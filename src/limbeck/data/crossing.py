@@ -20,7 +20,7 @@ from limbeck.data.batches import rows_of
 from limbeck.data.encoded import Encoded
 from limbeck.data.flat import FlatFile
 from limbeck.data.spans import SPECIAL, Spans, spans_of
-from limbeck.data.texts import Texts
+from limbeck.data.texts import Texts, sides
 from limbeck.data.tokenizer_bytes import tokenizer_bytes
 from limbeck.files import read_json, whole_folder, write_json
 from limbeck.progress import step
@@ -198,8 +198,9 @@ def _spans(
         return
     readers = [_fresh(reader) for reader in (student, teacher)]
     for batch in texts.item_batches(_CHUNK) if texts.paired else texts.text_batches(_CHUNK):
-        firsts = [item if isinstance(item, str) else item[0] for item in batch]
-        seconds = [item[1] for item in batch] if texts.paired else None
+        both = list(map(sides, batch))
+        firsts = [one[0] for one in both]
+        seconds = [one[1] for one in both] if texts.paired else None
         own, theirs = (reader.encode_batch(batch) for reader in readers)
         cut = np.array([bool(encoding.overflowing) for encoding in theirs])
         yield spans_of(own, firsts, seconds), spans_of(theirs, firsts, seconds), cut

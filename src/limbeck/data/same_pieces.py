@@ -101,7 +101,7 @@ def _write(
                     lengths.append(len(kept))
                     about.append(_about(whole, kept, number, how.cls_id))
             progress.advance(len(chunk))
-    meta = {"questions": len(questions), "cut_questions": 0, "max_tokens": how.max_tokens}
+    meta = {"questions": len(questions), "cut_questions": windows.cut, "max_tokens": how.max_tokens}
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     write_windows(part, [offsets], [np.array(about, dtype=np.int64).reshape(-1, 6)], meta)
 

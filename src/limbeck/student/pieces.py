@@ -98,7 +98,7 @@ def pieces_of(own: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) ->
     texts = {place: text for place, text in written.items() if text is not None}
     found |= _cut(texts, backend)
     made = [found[place] for place in range(len(names))]
-    none = {teacher.unk_token_id}
+    none = set() if teacher.unk_token is None else {theirs.get(str(teacher.unk_token))}
     unknown = [
         set(ids) <= none and name not in special for name, ids in zip(names, made, strict=True)
     ]
