@@ -14,7 +14,7 @@ Reference:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from limbeck.config.student import TokenizerConfig
@@ -94,7 +94,7 @@ def loses_case(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[AddedToken]:
     """The special tokens of a tokenizer, by their numbers."""
-    known: Mapping[int, AddedToken] = tokenizer.added_tokens_decoder
+    known: Any = tokenizer.added_tokens_decoder
     return [known[number] for number in sorted(known) if known[number].special]
 
 
