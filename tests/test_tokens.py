@@ -407,3 +407,25 @@ def test_refuses_a_teacher_of_other_tags(
     (tmp_path / "other" / "config.json").write_text(json.dumps(config))
     with pytest.raises(TeacherError, match="S-LOC"):
         distill(make(tmp_path, teacher__path=str(tmp_path / "other")))
+
+
+def test_a_student_with_tokens_of_its_own_learns_the_teachers_tags(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Tags are of words, which both tokenizers have; a word taken for another has its tag."""
+    from limbeck.run.trial import trial
+    from limbeck.tasks.task import score
+
+    done = trial(
+        make(
+            tmp_path,
+            student__tokenizer={"kind": "bpe", "size": 330},
+            student__layers=4,
+            objective__terms=[{"kind": "logits", "weight": 1.0}, {"kind": "hidden"}],
+        )
+    )
+    assert done.plan.crossed is not None
+    assert done.plan.crossed.unaligned is not None
+    labels = done.plan.material.test.labels
+    assert score(done.plan.task, done.teacher_logits, labels) > 0.9
+    assert score(done.plan.task, done.student_logits, labels) > 0.85

@@ -45,6 +45,7 @@ from limbeck.run.opening import open_run, planned
 from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.run.retention import as_fixed, student_that_keeps, with_small_vocabulary
+from limbeck.run.vocabulary import vocabulary_facts
 from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
 from limbeck.tasks.task import agreement, says_one_thing
 from limbeck.training.choice import Machine
@@ -266,6 +267,7 @@ def _report(
             "max_tokens": plan.max_tokens,
             "train_texts_cut": plan.encoded.cut,
             "test_is_validation": material.tested_on_validation,
+            **vocabulary_facts(plan.lengths, plan.crossed.unaligned if plan.crossed else None),
         },
         score_name=plan.task.score_name,
         verdict=[],

@@ -37,6 +37,7 @@ from limbeck.run.opening import Opened, open_run, planned
 from limbeck.run.point import Point
 from limbeck.run.recording import Knowledge, ask_teacher, judged_by
 from limbeck.run.trials import Trial
+from limbeck.run.vocabulary import vocabulary_facts
 from limbeck.runtime.load import load_export
 from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.plan import Counts, counts_of
@@ -273,6 +274,7 @@ def _measured(
             "classes": plan.material.names,
             "max_tokens": plan.max_tokens,
             "test_is_validation": plan.material.tested_on_validation,
+            **vocabulary_facts(plan.lengths, plan.crossed.unaligned if plan.crossed else None),
         },
         score_name=plan.task.score_name,
         verdict=[],

@@ -52,6 +52,19 @@ def test_the_python_of_the_page_on_budgets_runs(
     assert "Structure(layers=" in capsys.readouterr().out
 
 
+def test_the_command_of_the_page_on_vocabularies_runs(
+    like_a_user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is copied as it stands."""
+    from limbeck.cli.main import app, run
+
+    (block,) = _blocks("docs/vocabularies.md", "bash")
+    arguments = shlex.split(block.replace("\\\n", " "))[1:]
+    assert run(lambda: app(arguments, standalone_mode=False)) == 0
+    report = json.loads((like_a_user / "runs/own-tokens/report.json").read_text())
+    assert report["data"]["vocabulary"]["student_vocabulary"] > 50
+
+
 def test_the_readmes_commands_run(
     like_a_user: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,16 +85,21 @@ def test_refuses_heads_and_files_of_other_tasks(
         distill(make(tmp_path, ensemble__teachers=[str(finder)]))
 
 
-def test_refuses_a_student_of_other_tokens(
+def test_a_student_of_other_tokens_is_taught_by_characters(
     make: Make, write_tokenizer: Callable[..., Any], base: Path, tmp_path: Path
 ) -> None:
     """Its places are not the teacher's, whatever their number."""
     import shutil
 
+    from limbeck.run.plan import make_plan
+
     shutil.copytree(base, tmp_path / "other")
     write_tokenizer(tmp_path / "other", extra=["rome", "##me"])
-    with pytest.raises(RecipeError, match="another tokenizer"):
-        distill(make(tmp_path, student__checkpoint=str(tmp_path / "other"), student__layers=None))
+    wanted = make(tmp_path, student__checkpoint=str(tmp_path / "other"), student__layers=None)
+    plan = make_plan(wanted, cache=tmp_path / "cache")
+    assert plan.crossed is not None
+    assert plan.crossed.windows is not None
+    assert plan.encoded.cut_like
 
 
 def test_bad_questions_end_in_one_message_and_status_2(

@@ -16,8 +16,8 @@ from limbeck.knowledge.kind import Kind
 from limbeck.teacher.parts import hidden_parts
 from limbeck.training.companion import LearningTeacher, Pupil, Taken
 from limbeck.training.feedback import Feedback
+from limbeck.training.inputs import Counted
 from limbeck.training.log import read_log
-from limbeck.training.losses import Counted
 from limbeck.training.mutual import Mutual
 from limbeck.training.watch import Watch
 

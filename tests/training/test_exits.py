@@ -13,9 +13,10 @@ from tests.training.conftest import Bench
 from limbeck.config.terms import ExitsTerm, HardTerm
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.training.choice import Machine
+from limbeck.training.inputs import Inputs, Sides
 from limbeck.training.layer_maps import Depths
 from limbeck.training.log import read_log
-from limbeck.training.losses import Inputs, Sides, label_share, term_value
+from limbeck.training.losses import label_share, term_value
 
 EXITS = ExitsTerm(weight=0.5, layers=(1, 2), temperature=3.0, hard=0.25)
 SIDES = Sides(Depths(2, 2), 1, 1, first_token=0, seed=0, task=SINGLE_LABEL)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from limbeck.config.terms import HardTerm, LogitsTerm
 from limbeck.training.companion import Pupil, Taken
 from limbeck.training.feedback import Feedback
-from limbeck.training.losses import Counted
+from limbeck.training.inputs import Counted
 
 ROWS, CLASSES, RATE = 6, 3, 0.05
 QUIZ = np.array([6, 7, 8, 9, 10])

@@ -23,14 +23,9 @@ from limbeck.config.terms import (
 from limbeck.objective import contrastive_nce, relation_kl, similarity_preserving
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.teacher.parts import Part, hidden_parts
+from limbeck.training.inputs import Counted, Inputs, Sides
 from limbeck.training.layer_maps import Depths
-from limbeck.training.losses import (
-    Counted,
-    Inputs,
-    Sides,
-    share,
-    term_value,
-)
+from limbeck.training.losses import share, term_value
 
 SIDES = Sides(
     Depths(2, 4), student_heads=2, teacher_heads=3, first_token=0, seed=7, task=SINGLE_LABEL

@@ -19,8 +19,9 @@ from limbeck.objective import hard_cross_entropy, logit_kl
 from limbeck.teacher.ask import ask
 from limbeck.teacher.masked_lm import load_masked_lm
 from limbeck.teacher.parts import hidden_parts
+from limbeck.training.inputs import Counted
 from limbeck.training.log import read_log
-from limbeck.training.losses import Counted, share
+from limbeck.training.losses import share
 from limbeck.training.optimizer import AdamW
 
 TERMS: tuple[Term, ...] = (

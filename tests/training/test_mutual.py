@@ -14,7 +14,7 @@ from limbeck.config.terms import HardTerm, HiddenTerm, LogitsTerm
 from limbeck.knowledge.kind import Kind
 from limbeck.teacher.ask import predict_logits
 from limbeck.training.companion import LearningTeacher, Pupil, Taken
-from limbeck.training.losses import Counted, Inputs
+from limbeck.training.inputs import Counted, Inputs
 from limbeck.training.mutual import Mutual
 
 

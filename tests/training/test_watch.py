@@ -11,7 +11,7 @@ import torch
 
 from limbeck.errors import TrainingError
 from limbeck.teacher.parts import Part
-from limbeck.training.losses import Inputs
+from limbeck.training.inputs import Inputs
 from limbeck.training.watch import Watch
 
 IDS = [f"train/{n}" for n in range(1, 100)]

@@ -71,7 +71,19 @@ def _table(title: str, model: type[BaseModel], *, skip_groups: bool) -> str:
                 lines.append(_row(f"{key}.{inner}", inner_field))
         elif key != "kind":
             lines.append(_row(key, field))
+            lines.extend(
+                _row(f"{key}.{inner}", inner_field)
+                for inner, inner_field in _optional(field.annotation).items()
+            )
     return "\n".join(lines) + "\n"
+
+
+def _optional(annotation: Any) -> dict[str, Any]:
+    """The keys of a group that may be left out as a whole, if a user need not give all of them."""
+    groups = [group for group in map(_group, get_args(annotation)) if group is not None]
+    if len(groups) != 1 or any(one.is_required() for one in groups[0].model_fields.values()):
+        return {}
+    return groups[0].model_fields if type(None) in get_args(annotation) else {}
 
 
 def _row(key: str, field: Any) -> str:

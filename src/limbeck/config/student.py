@@ -44,6 +44,7 @@ _NOT_BESIDE_A_BUDGET: dict[str, Any] = {
     "heads": None,
     "intermediate": None,
     "checkpoint": None,
+    "tokenizer": None,
     "init": "teacher",
 }
 """Keys that make another student than one cut to a budget, and what leaves them unsaid."""
@@ -139,6 +140,22 @@ class PlannedConfig(Strict):
     )
 
 
+class TokenizerConfig(Strict):
+    """A tokenizer that is learned from the training texts."""
+
+    kind: Literal["wordpiece", "bpe"] = Field(
+        default="wordpiece",
+        description="wordpiece cuts words as BERT's does; bpe works on bytes, as RoBERTa's and "
+        "GPT-2's do, and knows every character.",
+    )
+    size: PositiveInt = Field(
+        default=8000, description="The most tokens, special ones and single characters counted."
+    )
+    lowercase: bool | None = Field(
+        default=None, description="Whether case is lost; as the teacher's does when not given."
+    )
+
+
 class StudentConfig(Strict):
     """The model to make: cut out of the teacher unless it says otherwise."""
 
@@ -197,6 +214,16 @@ class StudentConfig(Strict):
     pruning: PruningConfig = Field(default_factory=lambda: PruningConfig())
     vocabulary: Literal["full", "trim"] = Field(
         default="full", description="trim keeps the tokens that the training texts need."
+    )
+    tokenizer: TokenizerConfig | None = Field(
+        default=None,
+        description="Learn one of the student's own from the training texts; the teacher's when "
+        "not given ([vocabularies](vocabularies.md)).",
+    )
+    unaligned_limit: Share = Field(
+        default=0.05,
+        description="Largest share of tokens that may have none of the other side, where the "
+        "teacher's knowledge of single tokens is carried over to a student with other tokens.",
     )
     budget: str | None = Field(
         default=None,
@@ -263,6 +290,7 @@ class StudentConfig(Strict):
                 f"Use one of {', '.join(SHAPES)}"
             )
         self._check_architecture()
+        self._check_tokenizer()
         if self.budget is not None:
             self._check_budget(self.budget)
         elif self.planned is not None or self.budget_runtime != "auto":
@@ -304,6 +332,20 @@ class StudentConfig(Strict):
             raise ValueError(
                 "from names layers to take, but mobilebert's are of another kind and are made "
                 "anew; delete from"
+            )
+
+    def _check_tokenizer(self) -> None:
+        if self.tokenizer is None:
+            return
+        if self.vocabulary == "trim":
+            raise ValueError(
+                "tokenizer learns a new vocabulary, and vocabulary: trim keeps a part of the "
+                "teacher's; delete one of the two"
+            )
+        if self.checkpoint is not None:
+            raise ValueError(
+                f"tokenizer is set, but a student from a checkpoint ({self.checkpoint}) keeps its "
+                "own; delete one of the two"
             )
 
     def _check_layerless(self) -> None:

@@ -20,14 +20,21 @@ class Alignment:
         teacher: int64 [pairs], teacher tokens, counted over all rows as in their `Spans`.
         weights: float32 [pairs]; those of a student token sum to 1.
         teacher_tokens: How many there are.
-        unaligned: Share of the student tokens that were to be aligned and have no teacher token.
+        wanted: How many student tokens were to be aligned.
+        lost: int64, those of them that have no teacher token.
     """
 
     offsets: np.ndarray
     teacher: np.ndarray
     weights: np.ndarray
     teacher_tokens: int
-    unaligned: float
+    wanted: int
+    lost: np.ndarray
+
+    @property
+    def unaligned(self) -> float:
+        """Share of the student tokens that were to be aligned and have no teacher token."""
+        return len(self.lost) / max(self.wanted, 1)
 
     @property
     def aligned(self) -> np.ndarray:
@@ -75,7 +82,13 @@ def align_words(student: Spans, teacher: Spans, *, unaligned_limit: float) -> Al
     return _alignment(pairs, np.ones(pairs.shape[1]), wanted, student, teacher, unaligned_limit)
 
 
-def align_characters(student: Spans, teacher: Spans, *, unaligned_limit: float) -> Alignment:
+def align_characters(
+    student: Spans,
+    teacher: Spans,
+    *,
+    unaligned_limit: float,
+    cut: np.ndarray | None = None,
+) -> Alignment:
     """Each student token ← the mean of the teacher tokens that share characters with it.
 
     A teacher token's weight is the number of shared characters. The rows' first tokens belong
@@ -85,6 +98,8 @@ def align_characters(student: Spans, teacher: Spans, *, unaligned_limit: float) 
         student: Of the same rows as `teacher`.
         teacher: Of the same texts.
         unaligned_limit: Share of the student's ordinary tokens, from 0 to 1, that may have none.
+        cut: bool [rows], whether a row's text was cut for the teacher: tokens behind what it was
+            shown do not count as ordinary then.
 
     Raises:
         DataError: If more have none, or the rows are not as many: the student would be held to
@@ -112,7 +127,16 @@ def align_characters(student: Spans, teacher: Spans, *, unaligned_limit: float) 
     weights = np.concatenate([shared[real], np.ones(special.shape[1], dtype=shared.dtype)])
     pairs = np.concatenate([ordinary, special], axis=1)
     wanted = student.sequences != SPECIAL
+    if cut is not None:
+        wanted &= ~_behind(student, teacher, cut)
     return _alignment(pairs, weights, wanted, student, teacher, unaligned_limit)
+
+
+def _behind(student: Spans, teacher: Spans, cut: np.ndarray) -> np.ndarray:
+    """Whether a student token begins behind what the teacher was shown of a cut text (bool)."""
+    ends = np.zeros(2 * len(student), dtype=np.int64)
+    np.maximum.at(ends, _groups(teacher), teacher.ends)
+    return cut[student.rows] & (student.starts >= ends[_groups(student)])
 
 
 def _special_pairs(student: Spans, teacher: Spans) -> np.ndarray:
@@ -146,20 +170,34 @@ def _alignment(
     tokens = len(student.starts)
     weights /= np.bincount(mine, weights, minlength=tokens)[mine]
     offsets = np.append(0, np.cumsum(np.bincount(mine, minlength=tokens))).astype(np.int64)
-    lost = wanted & (np.diff(offsets) == 0)
-    share = float(lost.sum() / max(int(wanted.sum()), 1))
-    if share > limit:
-        place = int(np.flatnonzero(lost)[0])
+    lost = np.flatnonzero(wanted & (np.diff(offsets) == 0))
+    found = Alignment(
+        offsets, given, weights.astype(np.float32), len(teacher.starts), int(wanted.sum()), lost
+    )
+    if found.unaligned > limit:
+        place = int(lost[0])
         row = int(np.searchsorted(student.offsets, place, side="right")) - 1
-        raise DataError(
-            "the student's and the teacher's tokens",
-            f"{int(lost.sum())} of {int(wanted.sum())} student tokens ({share:.1%}, allowed are "
-            f"{limit:.1%}) have no token of the teacher's, the first of them in text {row + 1} at "
-            f"characters {int(student.starts[place])} to {int(student.ends[place])}",
-            "Check that both read the same texts and cut them at the same length, or take a "
-            "tokenizer that parts words as the teacher's does.",
-        )
-    return Alignment(offsets, given, weights.astype(np.float32), len(teacher.starts), share)
+        where = f"text {row + 1} at characters {student.starts[place]} to {student.ends[place]}"
+        raise too_many_unaligned(len(lost), found.wanted, limit, where)
+    return found
+
+
+def too_many_unaligned(lost: int, wanted: int, limit: float, first: str) -> DataError:
+    """The error for tokens too many of which have none of the other side's.
+
+    Args:
+        lost: How many have none.
+        wanted: Of how many.
+        limit: The share that is allowed.
+        first: Where the first of them stands.
+    """
+    return DataError(
+        "the student's and the teacher's tokens",
+        f"{lost} of {wanted} student tokens ({lost / max(wanted, 1):.1%}, allowed are {limit:.1%}) "
+        f"have no token of the teacher's, the first of them in {first}",
+        "Check that both read the same texts and cut them at the same length, take a tokenizer "
+        "that parts words as the teacher's does, or allow more (student.unaligned_limit).",
+    )
 
 
 def _groups(spans: Spans) -> np.ndarray:

@@ -50,6 +50,7 @@ class Encoded:
         lists: int64 [queries + 1], where rows are pairs of a query and a candidate: query i has
             rows lists[i] to lists[i + 1], which are compared with each other, so that no batch of
             a training parts them.
+        cut_like: Whose windows these rows have; empty for their own tokenizer's.
     """
 
     ids: np.ndarray | FlatFile
@@ -60,6 +61,7 @@ class Encoded:
     places: Places | None = None
     groups: Groups | None = None
     lists: np.ndarray | None = None
+    cut_like: str = ""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

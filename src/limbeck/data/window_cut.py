@@ -70,7 +70,9 @@ def cut_into_windows(questions: Sequence[Question], tokenizer: Tokenizer, how: C
     """
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    asked, shortened = _shortened([q.question for q in questions], tokenizer, how.question_tokens)
+    asked, shortened = shortened_texts(
+        [q.question for q in questions], tokenizer, how.question_tokens
+    )
     tokenizer.enable_truncation(how.max_tokens, stride=how.stride, strategy="only_second")
     pairs = [(text, q.context) for text, q in zip(asked, questions, strict=True)]
     windows: list[Encoding] = []
@@ -146,7 +148,7 @@ def _about(
     return about
 
 
-def _shortened(texts: list[str], tokenizer: Tokenizer, tokens: int) -> tuple[list[str], int]:
+def shortened_texts(texts: list[str], tokenizer: Tokenizer, tokens: int) -> tuple[list[str], int]:
     """The texts cut to that many tokens, and how many were cut."""
     shortened, cut = list(texts), 0
     encodings = tokenizer.encode_batch(texts, add_special_tokens=False)

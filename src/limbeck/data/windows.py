@@ -112,10 +112,10 @@ def encode_questions(
     for question in questions:
         digest.update(repr(question).encode("utf-8", "surrogatepass"))
     place = folder / f"windows-{digest.hexdigest()}"
-    if not _whole(place):
+    if not windows_whole(place):
         with whole_folder(place) as part:
             _write(part, questions, tokenizer, how)
-    return _open(place)
+    return open_windows(place)
 
 
 def refuse_narrow(tokenizer: Tokenizer, how: Cutting) -> None:
@@ -158,14 +158,28 @@ def _write(part: Path, questions: Sequence[Question], tokenizer: Tokenizer, how:
             offsets.append(cut.offsets[1:] + offsets[-1][-1])
             shortened += cut.shortened
             progress.advance(len(chunk))
+    meta = {"questions": len(questions), "cut_questions": shortened, "max_tokens": how.max_tokens}
+    write_windows(part, offsets, about, meta)
+
+
+def write_windows(
+    part: Path, offsets: list[np.ndarray], about: list[np.ndarray], meta: dict[str, int]
+) -> None:
+    """Finish a folder of windows whose tokens are written.
+
+    Args:
+        part: The folder, with `ids.bin`, `types.bin` and `spans.bin`.
+        offsets: Where the windows begin, in parts.
+        about: What is known of them, in parts.
+        meta: How many questions there are, how many were cut, and `max_tokens`.
+    """
     np.save(part / "offsets.npy", np.concatenate(offsets))
     np.save(part / "windows.npy", np.concatenate(about))
-    meta = {"questions": len(questions), "cut_questions": shortened, "max_tokens": how.max_tokens}
     write_json(part / "meta.json", meta)
 
 
-def _whole(place: Path) -> bool:
-    """Whether every file has the size that it was written with."""
+def windows_whole(place: Path) -> bool:
+    """Whether a folder of windows is there, every file of the size that it was written with."""
     try:
         read_json(place / "meta.json")
         count = int(np.load(place / "offsets.npy")[-1])
@@ -176,7 +190,8 @@ def _whole(place: Path) -> bool:
         return False
 
 
-def _open(place: Path) -> Windows:
+def open_windows(place: Path) -> Windows:
+    """The windows of a folder."""
     meta, about = read_json(place / "meta.json"), np.load(place / "windows.npy")
     offsets = np.load(place / "offsets.npy")
     again = about[1:, ROW][np.diff(about[:, ROW]) == 0]

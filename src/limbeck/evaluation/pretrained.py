@@ -17,10 +17,11 @@ from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.teacher.precision import computing_in
+from limbeck.training.inputs import Inputs
 from limbeck.training.joint import make_joint, sides_of
 from limbeck.training.layer_maps import Depths, teacher_parts
 from limbeck.training.lessons import Lessons
-from limbeck.training.losses import Inputs, share, term_name, term_value
+from limbeck.training.losses import share, term_name, term_value
 
 if TYPE_CHECKING:
     from torch import Tensor

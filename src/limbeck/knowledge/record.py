@@ -65,7 +65,7 @@ def record(
     """
     identity = Identity(
         teacher=teacher_fingerprint,
-        texts=texts.fingerprint(),
+        texts=texts.fingerprint() + encoded.cut_like,
         max_tokens=encoded.max_tokens,
         kind=kind,
         rows=len(encoded),

@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
+from limbeck.data.encode import encode
 from limbeck.data.encoded import Encoded
 from limbeck.data.targets import row_targets
 from limbeck.data.window_rows import row_ids
@@ -32,6 +33,7 @@ from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
 from limbeck.student.pruned import stock_weights
+from limbeck.student.translated import translated_model
 from limbeck.tasks.settling import mark
 from limbeck.teacher.family import Family
 from limbeck.teacher.load import quiet_transformers, set_class_names
@@ -117,7 +119,7 @@ def train_arm(
         run: Where checkpoints and the log go.
         cache: Where token ids are kept.
     """
-    built = _build(plan, teacher, machine)
+    built = _build(plan, teacher, machine, cache)
     if name == "student":
         for note in built.notes:
             say(f"  {note}")
@@ -132,7 +134,7 @@ def train_arm(
     if name != "control":
         companion = companion_of(plan, teacher, terms)
     if companion is not None:
-        lessons = replace(lessons, answers=companion, companion=companion)
+        lessons = replace(lessons, answers=_understood(plan, companion), companion=companion)
     title = "distilling" if name == "student" else f"training the {name} arm"
     outcome = _taught(built.model, terms, lessons, room, name, title)
     for number in range(1, len(plan.recipe.student.pruning.again) + 1):
@@ -141,7 +143,7 @@ def train_arm(
         outcome = _taught(built.model, terms, lessons, room, part, f"{title} on")
     if kept is not None:
         notes = (*notes, _pruning_note(kept))
-    tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
+    tokenizer = plan.student.checkpoint.tokenizer
     if companion is not None:
         notes = (*notes, companion_note(plan, teacher, companion, cache=cache))
     family = plan.student.checkpoint.family
@@ -190,7 +192,7 @@ def classroom(
     lessons = Lessons(
         encoded=encoded if answers is None else encoded.where_also(plan.encoded),
         labels=row_targets(train_split.labels, encoded),
-        answers=answers,
+        answers=None if answers is None else _understood(plan, answers),
         teacher=teacher_side(plan.teacher.config),
         ids=row_ids(train_split.texts, encoded),
         rows=_rows_of(name, plan, encoded),
@@ -198,6 +200,11 @@ def classroom(
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     return Classroom(plan, teacher, lessons, exam, machine, run, name)
+
+
+def _understood(plan: Plan, answers: Answers) -> Answers:
+    """The teacher's answers, of the student's tokens."""
+    return answers if plan.crossed is None else plan.crossed.carried(answers)
 
 
 def _pruning_note(kept: Kept) -> str:
@@ -213,7 +220,8 @@ def _rows_of(name: str, plan: Plan, encoded: Encoded) -> np.ndarray | None:
     if name != OWN_TEXTS:
         return rows
     own = len(plan.material.train.texts) - plan.material.added
-    last = own if encoded.groups is None else int(encoded.groups.offsets[own])
+    starts = encoded.lists if encoded.groups is None else encoded.groups.offsets
+    last = own if starts is None else int(starts[own])
     return np.arange(last) if rows is None else rows[rows < last]
 
 
@@ -232,24 +240,31 @@ def _training_on_fewer(plan: Plan, arm: str) -> TrainingConfig:
     return config.model_copy(update={"epochs": epochs})
 
 
-def _build(plan: Plan, teacher: Teacher, machine: Machine) -> Built:
-    checkpoint = plan.teacher
+def _build(plan: Plan, teacher: Teacher, machine: Machine, cache: Path) -> Built:
+    checkpoint, model, encoded = plan.teacher, teacher.model, plan.encoded
+    if plan.own is not None:
+        model = translated_model(model, checkpoint, plan.own)
+        checkpoint = plan.own.translated
+        longest = checkpoint.max_tokens(plan.max_tokens)
+        texts = plan.material.train.texts
+        encoded = encode(texts, checkpoint.backend, max_tokens=longest, folder=cache)
     sample = []
     if plan.student.wants_sample:
-        rows = sample_rows(plan.encoded.lengths, plan.recipe.seed)
+        rows = sample_rows(encoded.lengths, plan.recipe.seed)
         sample = [
-            checkpoint.batch(plan.encoded, rows[start : start + 64])
-            for start in range(0, len(rows), 64)
+            checkpoint.batch(encoded, rows[start : start + 64]) for start in range(0, len(rows), 64)
         ]
     kept = plan.trimmed.kept if plan.trimmed else None
     built = build_student(
         plan.student,
-        teacher.model,
+        model,
         kept=kept,
         sample=sample,
         seed=plan.recipe.seed,
         attention=machine.attention,
     )
+    if plan.lengths is not None:
+        built = Built(built.model, (*built.notes, plan.lengths.in_words()))
     if plan.general is None:
         return built
     folder = pretrained_folder(plan.general, choose_machine(plan.general))

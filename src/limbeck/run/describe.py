@@ -52,6 +52,8 @@ def describe(plan: Plan) -> list[str]:
     if plan.trimmed is not None:
         kept, whole = len(plan.trimmed.kept), plan.teacher.config.vocab_size
         lines.append(f"          {kept:,} of {whole:,} tokens kept")
+    if plan.lengths is not None:
+        lines.append(f"          {plan.lengths.in_words()}")
     lines += [
         f"task      {_task_line(plan)}",
         f"texts     train {counts['train_rows_used']:,} ({counts['train_rows_labelled']:,} "

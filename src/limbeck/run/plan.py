@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.config.recipe import Recipe
 from limbeck.config.stages import Stage
 from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
-from limbeck.data.encode import Encoded, encode, tokenizer_bytes
+from limbeck.data.encode import Encoded, encode
 from limbeck.data.spool import spooled_mb
-from limbeck.errors import RecipeError, TeacherError
+from limbeck.data.texts import Texts
+from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
 from limbeck.run.apart import gather_apart
 from limbeck.run.budget import with_structure
+from limbeck.run.crossing import Crossed, crossed, other_tokens, refuse_uncrossable, rows_like
+from limbeck.run.ensemble import look_at_another, refuse_ensemble
 from limbeck.run.general import (
     GeneralPlan,
     plan_general,
@@ -36,12 +39,13 @@ from limbeck.run.online import (
     settled_precision,
 )
 from limbeck.run.trimming import trimmed_for, with_vocabulary
+from limbeck.run.vocabulary import Lengths, lengths_of, own_tokens
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
+from limbeck.student.translated import OwnTokens
 from limbeck.student.vocabulary import Trimmed
-from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
-from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
+from limbeck.teacher.load import Checkpoint, class_names, look_at
 from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
 
@@ -55,9 +59,13 @@ class Plan:
         teacher: The teacher's config and tokenizer.
         material: Texts and labels.
         max_tokens: Where texts are cut.
-        encoded: The training texts under the teacher's tokenizer.
+        encoded: The training texts under the teacher's tokenizer; of questions, in the student's
+            windows.
         student: What to build.
-        trimmed: The student's smaller tokenizer, or None if it has the teacher's.
+        trimmed: The student's smaller tokenizer, or None if it has another or the teacher's.
+        own: The tokenizer that it has of its own, learned from the texts, or None.
+        lengths: What the student's other tokens do to the texts, or None without such.
+        crossed: What carries answers over to these, or None likewise.
         others: More teachers, beside the first.
         quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
@@ -80,6 +88,9 @@ class Plan:
     encoded: Encoded
     student: StudentPlan
     trimmed: Trimmed | None
+    own: OwnTokens | None
+    lengths: Lengths | None
+    crossed: Crossed | None
     others: tuple[Checkpoint, ...]
     quiz: Quiz | None
     terms: tuple[Term, ...]
@@ -123,8 +134,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         refuse_unprunable(recipe.student.pruning, early.config)
         _refuse_lost_heads(recipe)
     objective = plan_objective(recipe, early, teacher, task)
-    _refuse_ensemble(recipe, task)
-    others = tuple(_look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
+    refuse_ensemble(recipe, task)
+    others = tuple(look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
     general = _plan_general(recipe, early, teacher, cache)
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
@@ -144,12 +155,29 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     # What is told of each token is compared token by token.
     exact = bool(kind.parts) or encoded.groups is not None
     trimmed = trimmed_for(recipe, early.checkpoint, material, encoded, exact=exact, cache=cache)
+    own = own_tokens(recipe, teacher, material, cache=cache)
     student = early
     if trimmed is not None:
         student = with_vocabulary(
             plan_student(recipe.student, teacher, len(trimmed.kept), head=task.head), trimmed
         )
-    _refuse_other_tokens(student, teacher, objective, recipe)
+    elif own is not None:
+        student = plan_student(recipe.student, own.translated, len(own.tokenizer), head=task.head)
+    across = lengths = None
+    lessons = encoded
+    if trimmed is None and _speaks_otherwise(student, teacher, own):
+        texts = material.train.texts
+        mine = _rows(student.checkpoint, texts, max_tokens, cache=cache, lesson=True)
+        refuse_uncrossable(recipe, objective)
+        if encoded.groups is not None:
+            encoded = rows_like(
+                texts, mine, student.checkpoint, teacher, tokens=max_tokens, cache=cache
+            )
+        sides = (student.checkpoint, mine), (teacher, encoded)
+        across = crossed(recipe, objective, texts, *sides, cache=cache)
+        lengths = lengths_of(student.checkpoint, teacher, mine, encoded)
+        lessons = mine
+        say(f"  {lengths.in_words()}")
     note_length(student.config, student.checkpoint.max_tokens(max_tokens))
     teacher_counts = count_parameters(teacher.config, teacher, head=task.head)
     student_counts = _pruned_counts(
@@ -170,6 +198,9 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         encoded=encoded,
         student=student,
         trimmed=trimmed,
+        own=own,
+        lengths=lengths,
+        crossed=across,
         others=others,
         quiz=quiz,
         terms=objective.terms,
@@ -179,7 +210,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         teacher_counts=teacher_counts,
         student_counts=student_counts,
         general=general,
-        steps=_steps(encoded, None if quiz is None else quiz.lessons, recipe, objective),
+        steps=_steps(lessons, None if quiz is None else quiz.lessons, recipe, objective),
         knowledge_mb=need if recorded else 0.0,
         texts_mb=_texts_mb(material, general),
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
@@ -251,40 +282,20 @@ def _steps(
     )
 
 
-def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
-    if recipe.ensemble.teachers and task.reads != "texts":
-        raise RecipeError(
-            "ensemble.teachers",
-            f"the task is {task.name}, and several teachers are mixed text by text only",
-            "Name one teacher.",
-        )
-    if recipe.ensemble.combine == "confidence" and not task.distributes:
-        raise RecipeError(
-            "ensemble.combine",
-            f"confidence weighs teachers by their probability of the right class, and the task is "
-            f"{task.name}",
-            "Use mean, or weighted.",
-        )
-    if recipe.ensemble.teachers and task.apart:
-        raise RecipeError(
-            "ensemble.teachers",
-            f"the task is {task.name}, and the vectors of several teachers lie in several spaces",
-            "Use one teacher.",
-        )
-    if recipe.ensemble.teachers and recipe.knowledge.source == "live":
-        raise RecipeError(
-            "knowledge.source",
-            f"it is live, but {1 + len(recipe.ensemble.teachers)} teachers are to be mixed",
-            "Use recorded: each teacher is asked once, under its own tokenizer.",
-        )
-
-
 def _plan_general(
     recipe: Recipe, student: StudentPlan, teacher: Checkpoint, cache: Path
 ) -> GeneralPlan | None:
     """The plan of the pre-training, if there is one: its student is the run's."""
     if not wants_pretraining(recipe):
         return None
+    if recipe.student.tokenizer is not None:
+        raise RecipeError(
+            "student.tokenizer",
+            "a pre-training (data.plain) asks the teacher about the very tokens that the student "
+            "sees, and the student has others",
+            "Leave data.plain out, or keep the teacher's tokens (vocabulary: trim makes them "
+            "fewer).",
+        )
     general = plan_general(recipe, cache=cache)
     refuse_other_tokenizer(general.teacher, teacher, where="pretraining.teacher")
     refuse_other_shape(general.student, student)
@@ -316,28 +327,6 @@ def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
     return Counts(counts.parameters - gone - words, counts.encoder_parameters - gone)
 
 
-def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
-    """One more teacher, checked against the first.
-
-    Raises:
-        TeacherError: If it knows other labels.
-    """
-    other = look_at(TeacherConfig(path=path))
-    task_of_teacher(other.config, task.name, where=path)
-    if task.problem_type == "regression":  # whatever its one number is called
-        return other
-    if sorted(other.labels) != sorted(first.labels):
-        odd = sorted(set(other.labels) ^ set(first.labels))
-        raise TeacherError(
-            path,
-            f"its labels are not those of {first.path}: {', '.join(odd[:6])} are known to one of "
-            "them alone",
-            "Mix teachers of the same labels (their order may differ), or rename labels in "
-            "config.json (id2label, label2id) where they mean the same.",
-        )
-    return other
-
-
 def _refuse_lessonless(objective: Objective, material: Material) -> None:
     if objective.needs_teacher or material.has_labels:
         return
@@ -359,37 +348,24 @@ def _refuse_other_width(student: StudentPlan, teacher: Checkpoint, material: Mat
         )
 
 
-def _refuse_other_tokens(
-    student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
-) -> None:
-    of_tokens = student.head == "span" and objective.needs_teacher
-    if student.init != "checkpoint" or not (objective.parts or of_tokens):
-        return
-    if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
-        return
-    if of_tokens:
-        raise RecipeError(
-            "student.checkpoint",
-            f"the teacher says of each token whether an answer starts or ends there, but the "
-            f"student from {recipe.student.checkpoint} has another tokenizer",
-            "Use a checkpoint with the teacher's tokenizer, or cut the student out of the teacher.",
-        )
-    raise RecipeError(
-        "objective.terms",
-        f"a term compares states of the same tokens, but the student from "
-        f"{recipe.student.checkpoint} has another tokenizer than the teacher",
-        "Use the terms hard, logits and exits with this student.checkpoint.",
-    )
+def _speaks_otherwise(student: StudentPlan, teacher: Checkpoint, own: OwnTokens | None) -> bool:
+    """Whether the student has tokens that are none of the teacher's by number."""
+    if own is None and student.init != "checkpoint":
+        return False  # a static student's is the teacher's without special tokens
+    return other_tokens(student.checkpoint, teacher)
 
 
 def student_encoding(plan: Plan, split: str, *, cache: Path) -> Encoded:
     """Token ids of a split under the student's tokenizer."""
     texts = getattr(plan.material, split).texts
-    max_tokens = plan.student.checkpoint.max_tokens(plan.max_tokens)
-    if split == "train":  # of a longer text the teacher answered no more
-        max_tokens = min(max_tokens, plan.max_tokens)
-    if plan.trimmed is not None:
-        backend = backend_of(plan.trimmed.tokenizer)
-    else:
-        backend = plan.student.checkpoint.backend
-    return encode(texts, backend, max_tokens=max_tokens, folder=cache)
+    lesson = split == "train"
+    return _rows(plan.student.checkpoint, texts, plan.max_tokens, cache=cache, lesson=lesson)
+
+
+def _rows(
+    student: Checkpoint, texts: Texts, max_tokens: int, *, cache: Path, lesson: bool
+) -> Encoded:
+    longest = student.max_tokens(max_tokens)
+    if lesson:  # of a longer text the teacher answered no more
+        longest = min(longest, max_tokens)
+    return encode(texts, student.backend, max_tokens=longest, folder=cache)

@@ -168,7 +168,9 @@ class Maker:
             for rate in wanted.learning_rates
             for compensated in (False, True)
         ]
-        least = _FEWEST_STEPS * self.room.plan.recipe.training.batch_rows / len(self._rows)
+        rows = self.room.lessons.rows
+        count = len(self.room.lessons.encoded if rows is None else rows)
+        least = _FEWEST_STEPS * self.room.plan.recipe.training.batch_rows / count
         share = max(wanted.trial_share, least)
         trials, left = halved(ways, self._trial, share=share, finalists=wanted.finalists)
         self._models.clear()
@@ -182,8 +184,7 @@ class Maker:
         if cut not in self._models:
             self._models[cut] = self._cut(way)[0]
         model = copy.deepcopy(self._models[cut])
-        count = max(1, round(share * len(self._rows)))
-        lessons = replace(self.room.lessons, rows=np.sort(self._rows[:count]))
+        lessons = replace(self.room.lessons, rows=self._part(share))
         try:
             outcome = self._train(model, way, f"-trial-{share:.3g}", lessons, epochs=1)
         except TrainingError as error:
@@ -196,12 +197,15 @@ class Maker:
         """What was cut for the trials."""
         return {}
 
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        """The rows to learn from, in the order in which trials take them."""
+    def _part(self, share: float) -> np.ndarray:
+        """A share of the rows to learn from, rising; a larger one holds the smaller ones."""
         lessons = self.room.lessons
         rows = lessons.rows if lessons.rows is not None else np.arange(len(lessons.encoded))
-        return np.random.default_rng(self.room.plan.recipe.seed).permutation(rows)
+        whose, lists = rows, lessons.encoded.lists
+        if lists is not None:  # what is compared with each other stays together
+            whose = np.searchsorted(lists, rows, side="right")
+        units = np.random.default_rng(self.room.plan.recipe.seed).permutation(np.unique(whose))
+        return rows[np.isin(whose, units[: max(1, round(share * len(units)))])]
 
     def _told(self, model: PreTrainedModel, way: Way, passes: float, outcome: Outcome) -> Trial:
         score = outcome.progress.best_score
@@ -220,10 +224,12 @@ class Maker:
         """The validation texts with the teacher's answers."""
         exam, split = self.room.exam, self.room.plan.material.validation
         asked = self.validation.encoded
+        # The teacher's places in windows that its own tokens were cut into are not the student's.
+        others = self.room.plan.crossed is not None and exam.encoded.groups is not None
         return Lessons(
             encoded=exam.encoded if asked is None else exam.encoded.where_also(asked),
             labels=row_targets(split.labels, exam.encoded),
-            answers=self.validation,
+            answers=None if others else self.validation,
             teacher=self.room.lessons.teacher,
             ids=row_ids(split.texts, exam.encoded),
             task=self.room.plan.task,
@@ -239,7 +245,7 @@ class Maker:
 
     def _arm(self, model: PreTrainedModel, kept: Kept, outcome: Outcome) -> Arm:
         plan = self.room.plan
-        tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
+        tokenizer = plan.student.checkpoint.tokenizer
         return Arm(model.cpu(), tokenizer, outcome, (), plan.student.checkpoint.family, kept)
 
     def _cut(self, way: Way) -> tuple[PreTrainedModel, Kept]:

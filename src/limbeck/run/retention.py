@@ -82,7 +82,7 @@ def _loaded(point: Point, plan: Plan) -> Arm:
     own = look_at(TeacherConfig(path=str(point.smallest)), role="student")
     model = load_classifier(own, attention="eager")
     model.eval()
-    tokenizer = plan.trimmed.tokenizer if plan.trimmed else plan.student.checkpoint.tokenizer
+    tokenizer = plan.student.checkpoint.tokenizer
     return Arm(model, tokenizer, point.outcome, (), plan.student.checkpoint.family, point.kept)
 
 

@@ -16,7 +16,7 @@ from limbeck.knowledge.kind import Kind
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
-from limbeck.training.losses import Counted, Inputs
+from limbeck.training.inputs import Counted, Inputs
 from limbeck.training.optimizer import AdamW
 from limbeck.training.watch import Watch
 

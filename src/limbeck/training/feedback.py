@@ -13,7 +13,8 @@ from limbeck.config.schedule import Adaptive, largest, number_at
 from limbeck.config.terms import HardTerm, LogitsTerm, Term
 from limbeck.objective import hard_cross_entropy
 from limbeck.training.companion import Pupil, Taken, Weighed
-from limbeck.training.losses import Inputs, share
+from limbeck.training.inputs import Inputs
+from limbeck.training.losses import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from limbeck.teacher.family import Family, head_count, layer_count
 from limbeck.teacher.load import Checkpoint, class_count
 from limbeck.teacher.parts import Part
 from limbeck.training.auxiliary import exit_logits, make_exits, make_projections, projected_layers
+from limbeck.training.inputs import Sides
 from limbeck.training.layer_maps import Depths, student_parts
 from limbeck.training.lessons import Lessons
-from limbeck.training.losses import Sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,13 +17,14 @@ from limbeck.data.targets import labelled
 from limbeck.data.texts import UNLABELLED
 from limbeck.knowledge.anew import AskedAnew
 from limbeck.knowledge.answers import Answers
+from limbeck.knowledge.carried import Carried
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.tasks.task import Task
 from limbeck.teacher.attention import part_width
 from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
-from limbeck.training.losses import Counted
+from limbeck.training.inputs import Counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -65,7 +66,8 @@ class Lessons:
     Attributes:
         encoded: Token ids under the student's tokenizer.
         labels: Targets of the rows (`data.targets`).
-        answers: What the teacher says to the same rows, or None without a teacher.
+        answers: What the teacher says to the same rows, or None without a teacher; carried over
+            where it has other tokens.
         teacher: Who says it, or None without a teacher.
         ids: The rows' ids, for messages.
         rows: Those that may be learned from, rising; None for all.
@@ -83,6 +85,12 @@ class Lessons:
     companion: LearningTeacher | None = None
     masking: Masking | None = None
     task: Task = SINGLE_LABEL
+
+    @property
+    def carried(self) -> Carried | None:
+        """The answers, if states come from other tokens than the student's; else None."""
+        answers = self.answers
+        return answers if isinstance(answers, Carried) and answers.of_states else None
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
@@ -105,7 +113,7 @@ class Lessons:
             rows=len(rows),
             answered=answered,
             labelled=with_label,
-            tokens=int(lengths.sum()),
+            tokens=int(lengths.sum()) if self.carried is None else self.carried.count(rows),
             pairs=int((lengths**2).sum()),
         )
 

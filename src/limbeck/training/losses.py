@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 from limbeck.config.schedule import Adaptive, number_at
@@ -18,7 +17,6 @@ from limbeck.config.terms import (
     Term,
     VectorsTerm,
 )
-from limbeck.data.layout import Layout
 from limbeck.objective import (
     attention_distribution_kl,
     attention_score_mse,
@@ -52,7 +50,8 @@ from limbeck.objective import (
 )
 from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
-from limbeck.training.layer_maps import Depths, Matched, map_in_step
+from limbeck.training.inputs import Counted, Inputs, Sides
+from limbeck.training.layer_maps import Matched, map_in_step
 from limbeck.training.vectors import vectors_value
 
 if TYPE_CHECKING:
@@ -88,86 +87,6 @@ SIMILARITIES: dict[str, Loss] = {
 }
 
 
-@dataclass(frozen=True)
-class Sides:
-    """What terms must know of both models beside their tensors.
-
-    Attributes:
-        depths: Layers of both.
-        student_heads: Attention heads of the student.
-        teacher_heads: Attention heads of the teacher.
-        first_token: Place of the token that stands for the text: 0, or -1 where padding is left.
-        seed: Of what a term draws.
-        task: Which losses are right for labels and logits.
-    """
-
-    depths: Depths
-    student_heads: int
-    teacher_heads: int
-    first_token: int
-    seed: int
-    task: Task
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that a term can look at, for one part of a batch.
-
-    Attributes:
-        student_logits: [batch, classes], [answered, classes] where words or places are answered,
-            or [masked, vocabulary] where words are masked.
-        student_states: The student's own parts (`teacher.parts`).
-        projected: Hidden states at the teacher's width, where they are not the student's own.
-        exit_logits: Student layer to the logits of the exit after it.
-        labels: Targets [batch] (of candidates their grades) or [batch, classes]; of words
-            [answered]; of questions [batch, 2], the first and last of the row's places; or
-            [masked], the tokens that were hidden.
-        attention_mask: [batch, tokens].
-        teacher_logits: As the student's, or None where no term needs them.
-        teacher_states: The teacher's parts.
-        number: Of the step, from 1.
-        share: Of the training that is behind, from 0 to 1.
-        places: [masked], the tokens that were hidden, or [answered], those that stand for words or
-            answers; counted in [batch * tokens]. None where answers are about texts.
-        label_share: How many times as much of the step's labels as of its rows this part holds.
-        layout: How the answers lie in the rows, where a row has any number of them.
-    """
-
-    student_logits: Tensor
-    student_states: Mapping[Part, Tensor]
-    projected: Mapping[Part, Tensor]
-    exit_logits: Mapping[int, Tensor]
-    labels: Tensor
-    attention_mask: Tensor
-    teacher_logits: Tensor | None
-    teacher_states: Mapping[Part, Tensor]
-    number: int
-    share: float
-    places: Tensor | None = None
-    label_share: float = 1.0
-    layout: Layout | None = None
-
-
-@dataclass(frozen=True)
-class Counted:
-    """How much of a step a part holds: what its means must be weighted by.
-
-    Attributes:
-        rows: Texts.
-        answered: What has logits: rows, words, or masked words; queries, whose candidates are one
-            answer.
-        labelled: Of these, what has a label.
-        tokens: Real ones.
-        pairs: Of tokens of one row.
-    """
-
-    rows: int
-    answered: int
-    labelled: int
-    tokens: int
-    pairs: int
-
-
 def label_share(part: Counted, whole: Counted) -> float:
     """How many times as much of a step's labels as of its rows a part holds."""
     if not whole.labelled or not part.rows:
@@ -196,6 +115,13 @@ def term_name(term: Term) -> str:
             return "exits"
         case _:
             assert_never(term)
+
+
+def pools(term: Term) -> bool:
+    """Whether a term looks at hidden states of whole texts, not token by token."""
+    return isinstance(term, SimilarityTerm) or (
+        isinstance(term, HiddenTerm) and term.tokens == "first"
+    )
 
 
 def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
@@ -347,9 +273,19 @@ def _hidden(term: HiddenTerm, student: int, teacher: int, inputs: Inputs, sides:
     states = inputs.projected.get(own, inputs.student_states[own])
     wanted = inputs.teacher_states[other]
     if term.tokens == "first":
-        place = sides.first_token
-        return POOLED[term.distance](states[:, place], wanted[:, place])
-    return TOKENWISE[term.distance](states, wanted, attention_mask=inputs.attention_mask)
+        return POOLED[term.distance](
+            states[:, sides.first_token], _firsts(other, inputs, sides.first_token)
+        )
+    mask = inputs.attention_mask if inputs.compared is None else inputs.compared
+    return TOKENWISE[term.distance](states, wanted, attention_mask=mask)
+
+
+def _firsts(part: Part, inputs: Inputs, first_token: int) -> Tensor:
+    """The teacher's vectors of the tokens that stand for the texts."""
+    theirs = inputs.teacher_tokens
+    if theirs is None:
+        return inputs.teacher_states[part][:, first_token]
+    return theirs.states[part][:, theirs.first_token]
 
 
 def _attention(
@@ -386,17 +322,23 @@ def _similarity(
     states = inputs.student_states[own]
     if contrastive:
         states = inputs.projected.get(own, states)
-    rows = _pooled(states, term, inputs, sides)
-    wanted = _pooled(inputs.teacher_states[other], term, inputs, sides)
+    rows = _pooled(states, term, inputs.attention_mask, sides.first_token)
+    theirs = inputs.teacher_tokens
+    if theirs is None:
+        wanted = _pooled(
+            inputs.teacher_states[other], term, inputs.attention_mask, sides.first_token
+        )
+    else:
+        wanted = _pooled(theirs.states[other], term, theirs.attention_mask, theirs.first_token)
     if contrastive:
         return contrastive_nce(rows, wanted, temperature=term.temperature)
     return SIMILARITIES[term.of](rows, wanted)
 
 
-def _pooled(states: Tensor, term: SimilarityTerm, inputs: Inputs, sides: Sides) -> Tensor:
+def _pooled(states: Tensor, term: SimilarityTerm, mask: Tensor, first_token: int) -> Tensor:
     if term.pooled == "first":
-        return states[:, sides.first_token]
-    real = inputs.attention_mask[..., None]
+        return states[:, first_token]
+    real = mask[..., None]
     return (states.float() * real).sum(1) / real.sum(1)
 
 

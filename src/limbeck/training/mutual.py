@@ -10,7 +10,8 @@ from limbeck.config.terms import HardTerm, LogitsTerm, Term
 from limbeck.objective import hard_cross_entropy
 from limbeck.tasks.single_label import SINGLE_LABEL
 from limbeck.training.companion import Pupil, Taken, Weighed
-from limbeck.training.losses import Inputs, logits_value, share, term_name
+from limbeck.training.inputs import Inputs
+from limbeck.training.losses import logits_value, share, term_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,23 +15,18 @@ from limbeck.config.terms import LogitsTerm, Term, VectorsTerm
 from limbeck.data.batches import Batch
 from limbeck.data.layout import layout_of
 from limbeck.errors import TrainingError
+from limbeck.knowledge.carried import Carried
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.balance import Balance
 from limbeck.training.choice import Machine
 from limbeck.training.companion import Pupil, Taken
+from limbeck.training.inputs import Counted, Inputs, TeacherTokens
 from limbeck.training.joint import Said, make_joint, sides_of
 from limbeck.training.layer_maps import teacher_parts_in_step
 from limbeck.training.lessons import Lessons
-from limbeck.training.losses import (
-    Counted,
-    Inputs,
-    label_share,
-    share,
-    term_name,
-    term_value,
-)
+from limbeck.training.losses import label_share, pools, share, term_name, term_value
 from limbeck.training.optimizer import AdamW, tables_by_row
 from limbeck.training.watch import Watch
 
@@ -221,6 +216,7 @@ class Stepper:
         layout = layout_of(batch)
         teacher_logits = None
         teacher_states: dict[Part, Tensor] = {}
+        compared = theirs = None
         if answers is not None:
             if any(isinstance(term, LogitsTerm | VectorsTerm) for term in self.terms):
                 told = answers.logits(rows)
@@ -234,6 +230,10 @@ class Stepper:
                 part: self._moved(answers.states(part, rows, width=width, left=left))
                 for part in wanted
             }
+            if self._lessons.carried is not None and wanted:
+                carried = self._lessons.carried
+                compared = self._moved(carried.aligned(rows, width=width, left=left))
+                theirs = self._of_their_tokens(carried, rows, wanted)
         return Inputs(
             student_logits=said.logits.float(),
             student_states={part: state.float() for part, state in said.states.items()},
@@ -247,6 +247,20 @@ class Stepper:
             number=number,
             share=behind,
             layout=None if layout is None else layout.to(self._accelerator.device),
+            compared=compared,
+            teacher_tokens=theirs,
+        )
+
+    def _of_their_tokens(
+        self, carried: Carried, rows: np.ndarray, wanted: Sequence[Part]
+    ) -> TeacherTokens | None:
+        """The teacher's own tokens, if a term looks at whole texts through them."""
+        if not any(map(pools, self.terms)):
+            return None
+        return TeacherTokens(
+            states={part: self._moved(carried.own_states(part, rows)) for part in wanted},
+            attention_mask=self._moved(carried.own_mask(rows)),
+            first_token=carried.first_token,
         )
 
     def _moved(self, tensor: Tensor) -> Tensor:

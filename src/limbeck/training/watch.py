@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.errors import TrainingError
-from limbeck.training.losses import Inputs
+from limbeck.training.inputs import Inputs
 
 if TYPE_CHECKING:
     from torch import Tensor
