@@ -163,10 +163,9 @@ class Maker:
             told = read_json(kept)
             return list(map(_trial_of, told["trials"])), [Way(**way) for way in told["finalists"]]
         ways = [
-            Way(shape.layers, rate, compensated)
-            for shape in self.shapes
+            Way(layers, rate, compensated)
+            for layers, compensated in self._cuts()
             for rate in wanted.learning_rates
-            for compensated in (False, True)
         ]
         rows = self.room.lessons.rows
         count = len(self.room.lessons.encoded if rows is None else rows)
@@ -180,10 +179,7 @@ class Maker:
 
     def _trial(self, way: Way, share: float) -> Trial:
         """One pass over a share of the texts."""
-        cut = (way.layers, way.compensated)
-        if cut not in self._models:
-            self._models[cut] = self._cut(way)[0]
-        model = copy.deepcopy(self._models[cut])
+        model = copy.deepcopy(self._models[way.layers, way.compensated])
         lessons = replace(self.room.lessons, rows=self._part(share))
         try:
             outcome = self._train(model, way, f"-trial-{share:.3g}", lessons, epochs=1)
@@ -191,6 +187,17 @@ class Maker:
             say(f"  {way.in_words()}: {error}")
             return Trial(self.number, way, share, None, 0.0)
         return self._told(model, way, share, outcome)
+
+    def _cuts(self) -> list[tuple[int, bool]]:
+        """Layers, and whether least squares refitted them: what trials begin with."""
+        for shape in self.shapes:
+            plain, refitted = (
+                self._cut(Way(shape.layers, 0.0, compensated))[0] for compensated in (False, True)
+            )
+            self._models[shape.layers, False] = plain
+            if not _same(plain, refitted):  # else least squares were no better, and not put in
+                self._models[shape.layers, True] = refitted
+        return list(self._models)
 
     @cached_property
     def _models(self) -> dict[tuple[int, bool], PreTrainedModel]:
@@ -283,6 +290,11 @@ class Maker:
             log=Log(room.run.log, name),
             name=f"distilling (point {self.number}, {way.in_words()})",
         )
+
+
+def _same(model: PreTrainedModel, other: PreTrainedModel) -> bool:
+    left, right = model.state_dict(), other.state_dict()
+    return all(left[name].equal(right[name]) for name in left)
 
 
 def _file_name(way: Way) -> str:
