@@ -21,6 +21,7 @@ from limbeck.config.stages import (
     terms_that_say_something,
 )
 from limbeck.config.student import StudentConfig
+from limbeck.config.teacher import TeacherConfig
 from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
@@ -34,24 +35,6 @@ TaskName = Literal[
     "question_answering",
     "sentence_embeddings",
 ]
-
-
-class TeacherConfig(Strict):
-    """The model that answers."""
-
-    path: str = Field(description="A folder that transformers can load, or a hub name.")
-    trust_remote_code: bool = Field(
-        default=False,
-        description="Run code that the checkpoint brings along. Off unless you trust it.",
-    )
-    pooling: Literal["mean", "cls", "max"] | None = Field(
-        default=None,
-        description="sentence_embeddings: what makes a text's vector of its tokens, for a plain "
-        "encoder; a sentence-transformers folder says it itself.",
-    )
-    normalize: bool = Field(
-        default=False, description="With pooling: whether vectors are brought to length 1."
-    )
 
 
 class CleanConfig(Strict):

@@ -44,6 +44,8 @@ class Mixture:
         task: How its outputs are mixed.
     """
 
+    told = None
+
     def __init__(
         self, voices: Sequence[Voice], config: EnsembleConfig, labels: np.ndarray, task: Task
     ) -> None:

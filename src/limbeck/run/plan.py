@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.config.recipe import Recipe
 from limbeck.config.stages import Stage
 from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.data.spool import spooled_mb
-from limbeck.errors import RecipeError, TeacherError
+from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
-from limbeck.run.apart import gather_apart
+from limbeck.run.black_box import BlackBox, look_at_source, refuse_unasked
 from limbeck.run.budget import with_structure
+from limbeck.run.ensemble import look_at_another, refuse_unmixable
+from limbeck.run.gathering import gather_texts
 from limbeck.run.general import (
     GeneralPlan,
     plan_general,
@@ -26,7 +28,7 @@ from limbeck.run.general import (
     refuse_other_tokenizer,
     wants_pretraining,
 )
-from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.run.material import Datasets, Material
 from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.run.online import (
     Quiz,
@@ -39,9 +41,8 @@ from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed
-from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
-from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
+from limbeck.teacher.load import Checkpoint, backend_of, class_names
 from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
 
@@ -59,6 +60,8 @@ class Plan:
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
         others: More teachers, beside the first.
+        box: The answers that stand in for a teacher that nobody can ask; `teacher` is then the
+            encoder that the student is cut from. None where the teacher is a model.
         quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
         stages: The trainings before it, with theirs.
@@ -81,6 +84,7 @@ class Plan:
     student: StudentPlan
     trimmed: Trimmed | None
     others: tuple[Checkpoint, ...]
+    box: BlackBox | None
     quiz: Quiz | None
     terms: tuple[Term, ...]
     stages: tuple[Stage, ...]
@@ -112,9 +116,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         LimbeckError: The first thing that would fail or train towards a wrong target.
     """
     recipe = settled_precision(recipe)
-    teacher = look_at(recipe.teacher)
-    task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    material = None
+    source = look_at_source(recipe, cache=cache, datasets=datasets)
+    teacher, task, material = source.checkpoint, source.task, source.material
     if recipe.student.open_budget:
         material, encoded = gather(recipe, teacher, task, cache, datasets)
         recipe = with_structure(recipe, teacher, task, material, encoded, cache=cache)
@@ -123,14 +126,16 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         refuse_unprunable(recipe.student.pruning, early.config)
         _refuse_lost_heads(recipe)
     objective = plan_objective(recipe, early, teacher, task)
-    _refuse_ensemble(recipe, task)
-    others = tuple(_look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
+    refuse_unmixable(recipe, task)
+    others = tuple(look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
     general = _plan_general(recipe, early, teacher, cache)
     kind = kind_for(
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
     if material is None:
-        material = _material(recipe, teacher, task, cache, datasets)
+        material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
+    if source.box is not None:
+        refuse_unasked(recipe, objective)
     _refuse_lessonless(objective, material)
     _refuse_other_width(early, teacher, material)
     refuse_unteachable(recipe, objective.terms, material)
@@ -171,6 +176,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         student=student,
         trimmed=trimmed,
         others=others,
+        box=source.box,
         quiz=quiz,
         terms=objective.terms,
         stages=objective.stages,
@@ -193,38 +199,13 @@ def gather(
     recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
 ) -> tuple[Material, Encoded]:
     """The run's texts, and the training texts under the teacher's tokenizer."""
-    material = _material(recipe, teacher, task, cache, datasets)
+    material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
     return material, _encoded(recipe, teacher, material, cache)
 
 
 def _encoded(recipe: Recipe, teacher: Checkpoint, material: Material, cache: Path) -> Encoded:
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     return encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
-
-
-def _material(
-    recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
-) -> Material:
-    """The run's texts, read as the task wants them."""
-    data, knowledge = recipe.data, Path(recipe.knowledge.folder)
-    if task.apart:
-        return gather_apart(
-            data,
-            task=task,
-            seed=recipe.seed,
-            datasets=datasets,
-            folder=cache,
-            knowledge=knowledge,
-        )
-    return gather_material(
-        data,
-        teacher.labels,
-        task=task,
-        seed=recipe.seed,
-        datasets=datasets,
-        folder=cache,
-        knowledge=knowledge,
-    )
 
 
 def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
@@ -246,34 +227,6 @@ def _steps(lengths: np.ndarray, recipe: Recipe, objective: Objective) -> int:
     return sum(
         planned_steps(lengths, training, recipe.seed) for training in [*trainings, recipe.training]
     )
-
-
-def _refuse_ensemble(recipe: Recipe, task: Task) -> None:
-    if recipe.ensemble.teachers and task.reads != "texts":
-        raise RecipeError(
-            "ensemble.teachers",
-            f"the task is {task.name}, and several teachers are mixed text by text only",
-            "Name one teacher.",
-        )
-    if recipe.ensemble.combine == "confidence" and not task.distributes:
-        raise RecipeError(
-            "ensemble.combine",
-            f"confidence weighs teachers by their probability of the right class, and the task is "
-            f"{task.name}",
-            "Use mean, or weighted.",
-        )
-    if recipe.ensemble.teachers and task.apart:
-        raise RecipeError(
-            "ensemble.teachers",
-            f"the task is {task.name}, and the vectors of several teachers lie in several spaces",
-            "Use one teacher.",
-        )
-    if recipe.ensemble.teachers and recipe.knowledge.source == "live":
-        raise RecipeError(
-            "knowledge.source",
-            f"it is live, but {1 + len(recipe.ensemble.teachers)} teachers are to be mixed",
-            "Use recorded: each teacher is asked once, under its own tokenizer.",
-        )
 
 
 def _plan_general(
@@ -311,28 +264,6 @@ def _pruned_counts(counts: Counts, config: Any, recipe: Recipe) -> Counts:
     gone = parameters_gone(config, heads=left.heads, neurons=left.neurons)
     words = embeddings_gone(config, recipe.student.pruning.embedding_rank)
     return Counts(counts.parameters - gone - words, counts.encoder_parameters - gone)
-
-
-def _look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
-    """One more teacher, checked against the first.
-
-    Raises:
-        TeacherError: If it knows other labels.
-    """
-    other = look_at(TeacherConfig(path=path))
-    task_of_teacher(other.config, task.name, where=path)
-    if task.problem_type == "regression":  # whatever its one number is called
-        return other
-    if sorted(other.labels) != sorted(first.labels):
-        odd = sorted(set(other.labels) ^ set(first.labels))
-        raise TeacherError(
-            path,
-            f"its labels are not those of {first.path}: {', '.join(odd[:6])} are known to one of "
-            "them alone",
-            "Mix teachers of the same labels (their order may differ), or rename labels in "
-            "config.json (id2label, label2id) where they mean the same.",
-        )
-    return other
 
 
 def _refuse_lessonless(objective: Objective, material: Material) -> None:

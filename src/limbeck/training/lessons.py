@@ -84,6 +84,12 @@ class Lessons:
     masking: Masking | None = None
     task: Task = SINGLE_LABEL
 
+    @property
+    def told(self) -> np.ndarray | None:
+        """Which rows the teacher answered (bool [rows]); None where it answered all."""
+        answers = self.answers
+        return None if answers is None or isinstance(answers, AskedAnew) else answers.told
+
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
@@ -96,7 +102,9 @@ class Lessons:
             told = self.labels.values[words[self.encoded.places.places[words] >= 0]]
             answered, with_label = len(told), int((told != UNLABELLED).sum())
         else:
-            answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
+            told = self.told
+            answered = len(rows) if told is None else int(told[rows].sum())
+            with_label = int(labelled(self.labels[rows]).sum())
         return Counted(
             rows=len(rows),
             answered=answered,

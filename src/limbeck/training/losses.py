@@ -52,6 +52,7 @@ from limbeck.objective import (
 from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 from limbeck.training.layer_maps import Depths, Matched, map_in_step
+from limbeck.training.told import answered
 from limbeck.training.vectors import vectors_value
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class Inputs:
             answers; counted in [batch * tokens]. None where answers are about texts.
         label_share: How many times as much of the step's labels as of its rows this part holds.
         layout: How the answers lie in the rows, where a row has any number of them.
+        told: The rows [told] that the teacher answered; None where it answered all. Its logits of
+            the others mean nothing.
     """
 
     student_logits: Tensor
@@ -144,6 +147,7 @@ class Inputs:
     places: Tensor | None = None
     label_share: float = 1.0
     layout: Layout | None = None
+    told: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ class Counted:
 
     Attributes:
         rows: Texts.
-        answered: What has logits: rows, words, or masked words.
+        answered: What has the teacher's logits: rows, words, or masked words.
         labelled: Of these, what has a label.
         tokens: Real ones.
         pairs: Of tokens of one row.
@@ -201,10 +205,11 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
         case HardTerm():
             return sides.task.hard(inputs.student_logits, inputs.labels, inputs.layout)
         case LogitsTerm():
-            return logits_value(term, inputs, sides.task)
+            return logits_value(term, answered(inputs), sides.task)
         case VectorsTerm():
-            assert inputs.teacher_logits is not None
-            return vectors_value(term, inputs.student_logits, inputs.teacher_logits)
+            heard = answered(inputs)
+            assert heard.teacher_logits is not None
+            return vectors_value(term, heard.student_logits, heard.teacher_logits)
         case ExitsTerm():
             return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -217,7 +222,7 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
     """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
-    if not len(student):  # by chance, no word of this part is masked
+    if not len(student):  # by chance, no word of this part is masked, or no row was answered
         return student.sum()
     if not task.distributes:
         assert not isinstance(term.temperature, Adaptive)  # refused by the plan
@@ -402,9 +407,9 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
     match term:
         case HardTerm():
             return part.labelled / whole.labelled if whole.labelled else 0.0
-        case LogitsTerm():
+        case LogitsTerm() | VectorsTerm():
             return part.answered / whole.answered if whole.answered else 0.0
-        case VectorsTerm() | SimilarityTerm() | ExitsTerm():
+        case SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
             return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens
