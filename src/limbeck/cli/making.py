@@ -14,6 +14,7 @@ from limbeck.cli.options import (
     BudgetText,
     LabelColumn,
     PairColumn,
+    ParallelText,
     Plain,
     RecipePath,
     Setting,
@@ -39,6 +40,7 @@ def distill(
     unlabelled: Unlabelled = None,
     teacher_answers: Answers = None,
     answers_kind: AnswerKind = None,
+    parallel: ParallelText = None,
     plain: Plain = None,
     student: StudentText = None,
     budget: BudgetText = None,
@@ -78,6 +80,10 @@ def distill(
     }
     if student is not None:
         values.update({f"student.{k}": v for k, v in student_from_text(student).items()})
+    if parallel is not None:
+        source, _, targets = parallel.partition(":")
+        values["data.parallel.source"] = source.strip()
+        values["data.parallel.targets"] = [one.strip() for one in targets.split(",") if one.strip()]
     loaded = load_recipe(recipe, setting or (), values)
     if dry_run:
         _print_plan(loaded)

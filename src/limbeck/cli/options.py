@@ -39,6 +39,14 @@ AnswerKind = Annotated[
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
 ]
+ParallelText = Annotated[
+    str | None,
+    typer.Option(
+        "--parallel",
+        help="Columns that are translations of each other, the teacher's language first: "
+        "en:de,fr. See docs/cross_lingual.md.",
+    ),
+]
 Plain = Annotated[
     list[str] | None,
     typer.Option(help="Plain text to pre-train on: .txt files or folders. Repeatable."),

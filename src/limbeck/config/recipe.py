@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from limbeck.config.frontier import FrontierConfig
 from limbeck.config.methods import method_names, with_method
+from limbeck.config.parallel import ParallelConfig
 from limbeck.config.schedule import Strict
 from limbeck.config.stages import (
     AssistantConfig,
@@ -85,6 +86,11 @@ class DataConfig(Strict):
     )
     label_column: str | None = Field(
         default=None, description="Found (label, score, …) when not given."
+    )
+    parallel: ParallelConfig | None = Field(
+        default=None,
+        description="sentence_embeddings: rows of a text and its translations, one column a "
+        "language; the student learns to put all of them where the teacher puts the source.",
     )
     label_separator: str | None = Field(
         default=None,

@@ -35,6 +35,12 @@ def _kept(report: Report, theirs: Performance) -> str:
             f"The teacher's {report.score_name} on the test rows is {teacher.value:.4f}: there is "
             f"nothing to keep. The student scores {student.value:.4f} with {fewer}, and {same}."
         )
+    if kept.low > 1:
+        return (
+            f"The student goes beyond the teacher: {report.score_name} {student.value:.4f} "
+            f"against {teacher.value:.4f} (interval of the ratio {kept.low:.1%} to "
+            f"{kept.high:.1%}), with {fewer}; it {same}."
+        )
     return (
         f"The student keeps {kept.value:.1%} of the teacher's {report.score_name} "
         f"({student.value:.4f} of {teacher.value:.4f}; interval {kept.low:.1%} to "

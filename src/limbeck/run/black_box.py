@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.config.recipe import DataConfig, Recipe
 from limbeck.config.teacher import AnswersConfig
+from limbeck.data.parallel import parallel_rows
 from limbeck.data.read import Row, dataset_rows, read_rows
 from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
@@ -237,6 +238,8 @@ def _rows(name: str, data: DataConfig, datasets: Datasets | None) -> Generator[R
             f"there are answers about {name} rows, but data.{name} names none",
             f"Give the texts that they are about (data.{name}).",
         )
+    if data.parallel is not None and name != "unlabelled":
+        return parallel_rows(files[0], data.parallel)
     return _chained(map(read_rows, files))
 
 
@@ -252,6 +255,8 @@ def _boxed(
     """The rows that can be learned from or judged, and what is said of them."""
     source = config.train or next(iter([config.unlabelled, *answers.folders]), None) or "answers"
     train = answers.about(material.train.texts)
+    if material.asked is not None:  # a translation's answer is its source's
+        train, material = train[material.asked], replace(material, asked=None)
     told, counts = _told(train), dict(material.counts)
     rows = len(told)
     if not told.any():

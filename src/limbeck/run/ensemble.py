@@ -31,7 +31,7 @@ def look_at_another(path: str, first: Checkpoint, task: Task) -> Checkpoint:
     return other
 
 
-def refuse_unmixable(recipe: Recipe, task: Task) -> None:
+def refuse_ensemble(recipe: Recipe, task: Task) -> None:
     """Refuse several teachers where their answers cannot be mixed.
 
     Raises:

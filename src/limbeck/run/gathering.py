@@ -8,6 +8,7 @@ from pathlib import Path
 from limbeck.config.recipe import Recipe
 from limbeck.run.apart import gather_apart
 from limbeck.run.material import Datasets, Material, gather_material
+from limbeck.run.translations import gather_translations
 from limbeck.tasks.task import Task
 
 
@@ -29,6 +30,10 @@ def gather_texts(
         datasets: Splits given as objects.
     """
     data, knowledge = recipe.data, Path(recipe.knowledge.folder)
+    if data.parallel is not None:
+        return gather_translations(
+            data, data.parallel, task=task, seed=recipe.seed, datasets=datasets, folder=cache
+        )
     if task.apart:
         return gather_apart(
             data,

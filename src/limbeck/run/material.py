@@ -52,6 +52,8 @@ class Material:
         task: What is learned.
         counts: What was read and dropped, for the report.
         outside: Texts that belong to no class, or None; they are only asked about.
+        asked: Of each training text, the place of the one that the teacher is asked about in its
+            stead: a translation's source. None where that is the text itself.
     """
 
     train: Labelled
@@ -61,6 +63,7 @@ class Material:
     task: Task
     counts: dict[str, int] = field(default_factory=dict)
     outside: Texts | None = None
+    asked: np.ndarray | None = None
 
     @property
     def tested_on_validation(self) -> bool:
@@ -77,6 +80,8 @@ class Material:
             found[name] = digest.hexdigest()
         if self.outside is not None:
             found["outside"] = self.outside.fingerprint()
+        if self.asked is not None:
+            found["asked"] = hashlib.blake2b(self.asked.tobytes(), digest_size=16).hexdigest()
         return found
 
     @property
@@ -200,7 +205,7 @@ def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
     """The first row of the training file or dataset: what shows which task it is for."""
     if datasets and "train" in datasets:
         return next(dataset_rows(datasets["train"], "train"), {})
-    if data.train is None:
+    if data.train is None or data.parallel is not None:
         return {}
     if (question := shown_question(data.train)) is not None:
         return question

@@ -13,13 +13,14 @@ from limbeck.config.stages import Stage
 from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
 from limbeck.data.encode import Encoded, encode, tokenizer_bytes
 from limbeck.data.spool import spooled_mb
+from limbeck.data.targets import labelled
 from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
 from limbeck.run.black_box import BlackBox, look_at_source, refuse_unasked
 from limbeck.run.budget import with_structure
-from limbeck.run.ensemble import look_at_another, refuse_unmixable
+from limbeck.run.ensemble import look_at_another, refuse_ensemble
 from limbeck.run.gathering import gather_texts
 from limbeck.run.general import (
     GeneralPlan,
@@ -37,6 +38,7 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.translations import refuse_untranslatable
 from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
@@ -126,7 +128,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         refuse_unprunable(recipe.student.pruning, early.config)
         _refuse_lost_heads(recipe)
     objective = plan_objective(recipe, early, teacher, task)
-    refuse_unmixable(recipe, task)
+    refuse_ensemble(recipe, task)
     others = tuple(look_at_another(path, teacher, task) for path in recipe.ensemble.teachers)
     general = _plan_general(recipe, early, teacher, cache)
     kind = kind_for(
@@ -134,6 +136,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     )
     if material is None:
         material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
+    refuse_untranslatable(recipe, objective)
     if source.box is not None:
         refuse_unasked(recipe, objective)
     _refuse_lessonless(objective, material)
@@ -278,7 +281,8 @@ def _refuse_lessonless(objective: Objective, material: Material) -> None:
 
 def _refuse_other_width(student: StudentPlan, teacher: Checkpoint, material: Material) -> None:
     own, theirs = len(class_names(student.config)), len(teacher.labels)
-    if material.task.apart and own != theirs and material.task.score_name != "Spearman":
+    compared = not labelled(material.validation.labels).all()  # its targets are the teacher's
+    if material.task.apart and own != theirs and compared:
         raise RecipeError(
             "student.vectors",
             f"the student's vectors have {own} numbers and the teacher's {theirs}, so that their "

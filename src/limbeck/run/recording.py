@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limbeck.config.recipe import Recipe
-from limbeck.data.encode import encode
+from limbeck.data.encode import Encoded, encode
 from limbeck.data.per_word import Outputs
+from limbeck.data.texts import Texts
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
 from limbeck.knowledge.given import keep_given, recorded_given
+from limbeck.knowledge.in_stead import InStead
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.mixture import Mixture, Voice
 from limbeck.knowledge.precision import choose_precision
@@ -175,13 +177,28 @@ def _given(plan: Plan, box: BlackBox) -> Knowledge:
 def _train_answers(plan: Plan, teacher: Teacher, cache: Path) -> Answers | None:
     if not plan.needs_teacher:
         return None
+    if plan.material.asked is not None:
+        return _in_stead(plan, plan.material.asked, teacher, cache)
+    return _about(plan, plan.material.train.texts, plan.encoded, teacher, cache)
+
+
+def _in_stead(plan: Plan, asked: np.ndarray, teacher: Teacher, cache: Path) -> Answers:
+    """What the teacher says of the sources, for the texts that they stand for."""
+    own, places = np.unique(asked, return_inverse=True)
+    texts = plan.material.train.texts.take(own)
+    encoded = encode(texts, plan.teacher.backend, max_tokens=plan.max_tokens, folder=cache)
+    return InStead(_about(plan, texts, encoded, teacher, cache), places)
+
+
+def _about(plan: Plan, texts: Texts, encoded: Encoded, teacher: Teacher, cache: Path) -> Answers:
+    """What the teacher, or several, say of training texts."""
     if plan.recipe.knowledge.source != "recorded":
-        return LiveTeacher(teacher.model, plan.teacher, plan.encoded, teacher.kind)
+        return LiveTeacher(teacher.model, plan.teacher, encoded, teacher.kind)
     first = record(
         teacher.model,
         plan.teacher,
-        plan.material.train.texts,
-        plan.encoded,
+        texts,
+        encoded,
         teacher_fingerprint=teacher.fingerprint,
         kind=teacher.kind,
         settings=plan.recipe.knowledge,
