@@ -92,6 +92,9 @@ class DataConfig(Strict):
         description="sentence_embeddings: rows of a text and its translations, one column a "
         "language; the student learns to put all of them where the teacher puts the source.",
     )
+    domain_column: str | None = Field(
+        default=None, description="ensemble.combine domain: which domain a training row is of."
+    )
     label_separator: str | None = Field(
         default=None,
         min_length=1,

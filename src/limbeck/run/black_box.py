@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +9,6 @@ import numpy as np
 
 from limbeck.config.recipe import DataConfig, Recipe
 from limbeck.config.teacher import AnswersConfig
-from limbeck.data.parallel import parallel_rows
-from limbeck.data.read import Row, dataset_rows, read_rows
 from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
 from limbeck.data.told import Told, joined, read_told, row_ids_of
@@ -23,6 +19,7 @@ from limbeck.progress import say
 from limbeck.run.gathering import gather_texts
 from limbeck.run.material import Datasets, Labelled, Material, first_row
 from limbeck.run.objective import Objective
+from limbeck.run.own_rows import rows_of
 from limbeck.tasks.known import task_of_answers, task_of_teacher
 from limbeck.tasks.task import Task
 from limbeck.tasks.told import SMALLEST, clipped, outputs_of
@@ -175,7 +172,12 @@ class Answers:
         outputs, homes, count = [], {}, 0
         for source, told in files.told.items():
             own = {
-                name: list(row_ids_of(_rows(name, data, datasets), config.id_column))
+                name: list(
+                    row_ids_of(
+                        rows_of(name, data, datasets, key=f"teacher.answers.{name}"),
+                        config.id_column,
+                    )
+                )
                 for name in files.splits[source]
             }
             found = joined(told, own, id_column=config.id_column)
@@ -221,32 +223,6 @@ class Answers:
         for part in parts[1:]:
             found = np.where(_told(found)[:, None], found, part)
         return found
-
-
-def _rows(name: str, data: DataConfig, datasets: Datasets | None) -> Generator[Row]:
-    """The rows of a split as they are read, in the order of their ids."""
-    given = datasets or {}
-    source = getattr(data, name)
-    files = list(source) if name == "unlabelled" else [source] if source is not None else []
-    if name in given:
-        if name != "unlabelled":
-            return dataset_rows(given[name], name)
-        return _chained(iter([*map(read_rows, files), dataset_rows(given[name], name)]))
-    if not files:
-        raise RecipeError(
-            f"teacher.answers.{name}",
-            f"there are answers about {name} rows, but data.{name} names none",
-            f"Give the texts that they are about (data.{name}).",
-        )
-    if data.parallel is not None and name != "unlabelled":
-        return parallel_rows(files[0], data.parallel)
-    return _chained(map(read_rows, files))
-
-
-def _chained(parts: Iterator[Generator[Row]]) -> Generator[Row]:
-    for part in parts:
-        with closing(part):
-            yield from part
 
 
 def _boxed(

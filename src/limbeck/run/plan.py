@@ -20,7 +20,12 @@ from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
 from limbeck.run.black_box import BlackBox, look_at_source, refuse_unasked
 from limbeck.run.budget import with_structure
-from limbeck.run.ensemble import look_at_another, refuse_ensemble
+from limbeck.run.ensemble import (
+    domains_of,
+    look_at_another,
+    refuse_ensemble,
+    refuse_parts_of_domains,
+)
 from limbeck.run.gathering import gather_texts
 from limbeck.run.general import (
     GeneralPlan,
@@ -62,6 +67,8 @@ class Plan:
         student: What to build.
         trimmed: The student's smaller tokenizer, or None if it has the teacher's.
         others: More teachers, beside the first.
+        domains: Of each training row, the teacher (from 0) of its domain, `NO_DOMAIN` where all
+            answer; None where all answer all rows.
         box: The answers that stand in for a teacher that nobody can ask; `teacher` is then the
             encoder that the student is cut from. None where the teacher is a model.
         quiz: Training rows that are kept apart for `feedback`, or None.
@@ -86,6 +93,7 @@ class Plan:
     student: StudentPlan
     trimmed: Trimmed | None
     others: tuple[Checkpoint, ...]
+    domains: np.ndarray | None
     box: BlackBox | None
     quiz: Quiz | None
     terms: tuple[Term, ...]
@@ -137,6 +145,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     if material is None:
         material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
     refuse_untranslatable(recipe, objective)
+    refuse_parts_of_domains(recipe, objective)
+    domains = domains_of(recipe, material, datasets)
     if source.box is not None:
         refuse_unasked(recipe, objective)
     _refuse_lessonless(objective, material)
@@ -179,6 +189,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         student=student,
         trimmed=trimmed,
         others=others,
+        domains=domains,
         box=source.box,
         quiz=quiz,
         terms=objective.terms,

@@ -14,6 +14,7 @@ from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Texts
 from limbeck.errors import RecipeError
 from limbeck.knowledge.answers import Answers, LiveTeacher
+from limbeck.knowledge.by_domain import ByDomain, asked_about
 from limbeck.knowledge.given import keep_given, recorded_given
 from limbeck.knowledge.in_stead import InStead
 from limbeck.knowledge.kind import Kind
@@ -177,6 +178,8 @@ def _given(plan: Plan, box: BlackBox) -> Knowledge:
 def _train_answers(plan: Plan, teacher: Teacher, cache: Path) -> Answers | None:
     if not plan.needs_teacher:
         return None
+    if plan.domains is not None:
+        return _by_domain(plan, plan.domains, teacher, cache)
     if plan.material.asked is not None:
         return _in_stead(plan, plan.material.asked, teacher, cache)
     return _about(plan, plan.material.train.texts, plan.encoded, teacher, cache)
@@ -206,18 +209,39 @@ def _about(plan: Plan, texts: Texts, encoded: Encoded, teacher: Teacher, cache: 
     if not plan.others:
         return first
     own = np.arange(len(plan.teacher.labels))
-    others = [_another_voice(plan, other, cache) for other in plan.others]
+    others = [_another_voice(plan, other, texts, cache) for other in plan.others]
     return Mixture(
         [Voice(first, own), *others], plan.recipe.ensemble, plan.material.train.labels, plan.task
     )
 
 
-def _another_voice(plan: Plan, other: Checkpoint, cache: Path) -> Voice:
-    """What one more teacher says about the training texts, under its own tokenizer."""
+def _by_domain(plan: Plan, domains: np.ndarray, teacher: Teacher, cache: Path) -> ByDomain:
+    """What each teacher says of the rows of its domain; none is asked about another's."""
+    train, voices = plan.material.train.texts, []
+    for place in range(1 + len(plan.others)):
+        texts = train.take(asked_about(domains, place))
+        if place:
+            voices.append(_another_voice(plan, plan.others[place - 1], texts, cache))
+            continue
+        encoded = encode(texts, plan.teacher.backend, max_tokens=plan.max_tokens, folder=cache)
+        first = record(
+            teacher.model,
+            plan.teacher,
+            texts,
+            encoded,
+            teacher_fingerprint=teacher.fingerprint,
+            kind=teacher.kind,
+            settings=plan.recipe.knowledge,
+        )
+        voices.append(Voice(first, np.arange(len(plan.teacher.labels))))
+    return ByDomain(voices, domains, plan.task)
+
+
+def _another_voice(plan: Plan, other: Checkpoint, texts: Texts, cache: Path) -> Voice:
+    """What one more teacher says about training texts, under its own tokenizer."""
     model = load_classifier(other, attention="sdpa")
     stamp = fingerprint(model, other.backend)
     max_tokens = other.max_tokens(plan.max_tokens)
-    texts = plan.material.train.texts
     encoded = encode(texts, other.backend, max_tokens=max_tokens, folder=cache)
     settings = plan.recipe.knowledge
     precision = choose_precision(model, other, encoded, settings, teacher_fingerprint=stamp)
