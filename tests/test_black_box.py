@@ -194,6 +194,34 @@ def test_the_rows_own_ids_join_answers(boxed: Recipes, tmp_path: Path) -> None:
     np.testing.assert_array_equal(plan.box.train[:, 1], numbers)
 
 
+def test_labels_that_hold_together_get_a_probability_each(boxed: Recipes, tmp_path: Path) -> None:
+    """Sets of labels have no softmax: each probability becomes a logit of its own."""
+    texts, answers = [], []
+    for number in range(60):
+        labels = [name for name, every in (("warm", 2), ("bright", 3)) if number % every == 0]
+        texts.append({"text": f"a film {number}", "labels": labels})
+        share = {"bright": 0.9 if number % 3 == 0 else 0.2, "warm": 0.5}
+        answers.append({"id": f"train/{number + 1}", "probabilities": share})
+    train, said = tmp_path / "sets.jsonl", tmp_path / "said.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    said.write_text("".join(json.dumps(row) + "\n" for row in answers), encoding="utf-8")
+    plan = make_plan(
+        boxed(
+            data__train=str(train), data__validation=None, data__test=None,
+            teacher__answers__train=str(said),
+        ),
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert plan.task.name == "multi_label"
+    assert plan.box is not None
+    told = plan.task.answers(plan.box.train)
+    numbers = np.array([int(text.split()[-1]) for text in plan.material.train.texts.texts])
+    place = plan.material.names.index("bright")
+    wanted = np.where(numbers % 3 == 0, 0.9, 0.2)
+    np.testing.assert_allclose(told[:, place], wanted, atol=1e-5)
+    np.testing.assert_allclose(told[:, 1 - place], 0.5, atol=1e-5)
+
+
 def test_numbers_become_a_regression(boxed: Recipes, tmp_path: Path) -> None:
     """A scorer without classes is a black box too."""
     rows = [{"text": f"a film {number}", "score": number / 60} for number in range(60)]
@@ -265,6 +293,54 @@ def test_refuses_what_a_file_cannot_answer(
     settings = {key: str(answers) if value == "SAME" else value for key, value in settings.items()}
     with pytest.raises(LimbeckError, match=message):
         plan_only(boxed(teacher__answers__train=str(answers), **settings), cache=tmp_path / "cache")
+
+
+def test_refuses_a_frontier_of_a_file(
+    boxed: Recipes, say: Callable[..., Path], files: dict[str, Path]
+) -> None:
+    """Its points are measured beside the teacher."""
+    from limbeck.frontier import frontier
+
+    recipe = boxed(teacher__answers__train=str(say(files["train"], "answers.jsonl")))
+    with pytest.raises(LimbeckError, match="measured beside its teacher"):
+        frontier(recipe)
+
+
+def test_the_command_line_names_answers(
+    limbeck: Any, say: Callable[..., Path], files: dict[str, Path], random_teacher: Path
+) -> None:
+    """Users begin there; exactly one of a model and a file is recorded."""
+    answers = say(files["train"], "answers.jsonl")
+    ended = limbeck(
+        "distill", "--teacher", random_teacher, "--teacher-answers", answers,
+        "--train", files["train"], "--student", "layers=2", "--dry-run",
+    )  # fmt: skip
+    assert ended.status == 0, ended.told
+    ended = limbeck("record", "--train", files["train"])
+    assert ended.status == 2
+    assert "neither is given" in ended.told
+
+
+def test_a_sources_vector_stands_for_its_translations(boxed: Recipes, tmp_path: Path) -> None:
+    """An API's vectors of English texts teach the other languages too."""
+    rows = [{"en": f"a film {n}", "de": f"ein film {n}"} for n in range(40)]
+    train = tmp_path / "parallel.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    plan = make_plan(
+        boxed(
+            data__train=str(train), data__validation=None, data__test=None,
+            data__parallel__source="en", data__parallel__targets=["de"],
+            teacher__pooling="mean", teacher__answers__kind="vectors",
+            teacher__answers__train=str(tmp_path / "vectors.npy"),
+        ),
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert plan.box is not None
+    numbers = [int(text.split()[-1]) for text in plan.material.train.texts.texts]
+    assert len(numbers) == 2 * len(set(numbers))
+    np.testing.assert_array_equal(plan.box.train, vectors[numbers])
 
 
 def test_refuses_answers_in_another_order_of_classes(
