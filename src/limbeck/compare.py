@@ -106,6 +106,7 @@ def export_gated(recipe: Recipe, output: Path) -> list[Export]:
             max_tokens=recipe.data.max_tokens,
             seed=recipe.seed,
         )
+    assert served.parameters is not None
     exports = judge(variants, measured, task, parameters=served.parameters, config=recipe.export)
     speed = measured.speed["student"]
     close_gate(

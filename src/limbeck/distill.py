@@ -12,6 +12,8 @@ from pathlib import Path
 
 from limbeck.config.recipe import Recipe
 from limbeck.config.terms import HardTerm
+from limbeck.data.per_word import Outputs
+from limbeck.evaluation.black_box import unasked_warnings
 from limbeck.evaluation.bootstrap import Resamples
 from limbeck.evaluation.card import model_card
 from limbeck.evaluation.measure import (
@@ -24,17 +26,16 @@ from limbeck.evaluation.measure import (
 )
 from limbeck.evaluation.page import render_page
 from limbeck.evaluation.quality import worst_disagreements
-from limbeck.evaluation.report import Export, Report, Span
+from limbeck.evaluation.report import Export, Performance, Report, Span
 from limbeck.evaluation.verdict import verdict
 from limbeck.evaluation.words import luck
 from limbeck.export.gate import best_bulk, best_single, close_gate, judge, variant_contenders
 from limbeck.export.onnx_files import Variant, export_variants
 from limbeck.files import read_json, whole_file, write_json
-from limbeck.knowledge.recorded import Recorded
 from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.machine import describe as describe_machine
 from limbeck.progress import say
-from limbeck.run.arms import OWN_TEXTS, Arm, teacher_int8, train_arm
+from limbeck.run.arms import OWN_TEXTS, Arm, teacher_contender, teacher_int8, train_arm
 from limbeck.run.chain import source_of
 from limbeck.run.correction import corrected, without_corrections
 from limbeck.run.descent import refuse_undescendable
@@ -46,8 +47,8 @@ from limbeck.run.plan import Plan, make_plan
 from limbeck.run.recording import Knowledge, Teacher, ask_teacher, judged_by, load_teacher
 from limbeck.run.retention import as_fixed, student_that_keeps, with_small_vocabulary
 from limbeck.run.vocabulary import vocabulary_facts
-from limbeck.runtime.transformers_model import TransformersAnswerer, from_folder
-from limbeck.tasks.task import agreement, says_one_thing
+from limbeck.runtime.transformers_model import TransformersAnswerer
+from limbeck.tasks.task import says_one_thing
 from limbeck.training.choice import Machine
 from limbeck.training.log import read_log
 
@@ -123,7 +124,7 @@ def _distill(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Repor
         paired=plan.material.train.texts.paired,
         title="exporting the student",
     )
-    report = _evaluate(plan, recipe, run, teacher, knowledge.test, arms, variants)
+    report = _evaluate(plan, recipe, run, teacher, knowledge.test_logits, arms, variants)
     smaller = corrected(recipe, plan, report, cache=cache)
     if smaller is not None:
         run.write_recipe(smaller)
@@ -160,7 +161,7 @@ def _evaluate(
     recipe: Recipe,
     run: RunFolder,
     teacher: Teacher,
-    test_answers: Recorded,
+    test_answers: Outputs | None,
     arms: dict[str, Arm],
     variants: Sequence[Variant],
 ) -> Report:
@@ -185,25 +186,11 @@ def _evaluate(
 def _contenders(
     plan: Plan,
     run: RunFolder,
-    test_answers: Recorded,
+    test_answers: Outputs | None,
     arms: dict[str, Arm],
     variants: Sequence[Variant],
 ) -> list[Contender]:
-    counts, small = plan.teacher_counts, plan.student_counts
-    teacher = from_folder(plan.recipe.teacher, max_tokens=plan.max_tokens)
-    contenders = [
-        Contender(
-            name="teacher",
-            runtime="transformers",
-            answerer=teacher,
-            in_bulk=teacher,
-            place=plan.teacher.path if plan.recipe.teacher.pooling is None else None,
-            size_mb=counts.float32_mb,
-            parameters=counts.parameters,
-            encoder_parameters=counts.encoder_parameters,
-            logits=test_answers.all_logits(),
-        )
-    ]
+    small, contenders = plan.student_counts, teacher_contender(plan, test_answers)
     for name, arm in arms.items():
         if plan.student.checkpoint.family.sdpa:
             arm.model.set_attn_implementation("sdpa")  # as transformers serves it
@@ -222,7 +209,7 @@ def _contenders(
                 train_seconds=arm.outcome.progress.seconds,
             )
         )
-    int8 = teacher_int8(plan, run)
+    int8 = teacher_int8(plan, run) if plan.box is None else None
     if int8 is not None:
         contenders.append(int8)
     contenders.extend(variant_contenders(variants, small))
@@ -247,7 +234,7 @@ def _report(
     from limbeck import __version__
 
     material, labels = plan.material, plan.material.test.labels
-    shown = {
+    shown: dict[str, Performance] = {
         contender.name: performance(contender, measured, labels, material.names, plan.task)
         for contender in contenders
         if contender.name in ("teacher", "student", "control", OWN_TEXTS, "teacher_int8")
@@ -272,11 +259,11 @@ def _report(
         score_name=plan.task.score_name,
         verdict=[],
         warnings=_warnings(plan, arms, measured),
-        teacher=shown["teacher"],
+        teacher=shown.get("teacher"),
         student=shown["student"],
         arms={name: shown[name] for name in others if name != "teacher"},
         retention=retention(resamples),
-        agreement=agreement(plan.task, measured.logits["student"], measured.logits["teacher"]),
+        agreement=shown["student"].agreement,
         differences=_differences(resamples, fastest, others),
         exports=list(exports),
         best_single=fastest,
@@ -295,7 +282,9 @@ def _report(
             for name, arm in arms.items()
         }
         | {"teacher_fingerprint": teacher.fingerprint, "knowledge": teacher.kind.in_words()},
-        disagreements=worst_disagreements(
+        disagreements=[]
+        if "teacher" not in shown
+        else worst_disagreements(
             material.test.texts,
             labels,
             measured.logits["teacher"],
@@ -304,6 +293,7 @@ def _report(
             plan.task,
         ),
     )
+    report = report.model_copy(update={"warnings": [*unasked_warnings(report), *report.warnings]})
     return report.model_copy(update={"verdict": verdict(report)})
 
 
@@ -329,7 +319,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
             "There is no test file: scores are those of the validation rows, which chose the best "
             "state, and are a little too good. Give data.test."
         )
-    if says_one_thing(plan.task, measured.logits["teacher"]):
+    if "teacher" in measured.logits and says_one_thing(plan.task, measured.logits["teacher"]):
         warnings.append(
             "The teacher answers every test row alike: it has nothing to teach. Train it longer, "
             "or at a higher rate."
@@ -359,7 +349,7 @@ def _warnings(plan: Plan, arms: dict[str, Arm], measured: Measurements) -> list[
         )
     if "control" not in arms and not plan.task.apart:
         warnings.append("There is no control arm, so nothing says what the teacher bought.")
-    if "teacher_int8" not in measured.logits:
+    if "teacher_int8" not in measured.logits and plan.box is None:
         warnings.append("The teacher could not be exported to int8, so that arm is missing.")
     best = arms["student"].outcome.progress
     if not best.stopped_early and best.best_step == best.step:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.errors import RecipeError
 from limbeck.evaluation.frontier import (
     Frontier,
     FrontierPoint,
@@ -71,6 +72,12 @@ def frontier(recipe: Recipe, *, datasets: Datasets | None = None) -> Frontier:
 
 def _frontier(recipe: Recipe, run: RunFolder, datasets: Datasets | None) -> Frontier:
     start = time.monotonic()
+    if recipe.teacher.answers is not None:
+        raise RecipeError(
+            "teacher.answers",
+            "the teacher is a file, and a frontier is measured beside its teacher",
+            "Use `limbeck distill`.",
+        )
     plan = planned(recipe, datasets)
     refuse_undescendable(plan)
     opened = open_run(plan, run, command="frontier")
@@ -219,7 +226,7 @@ def _measured(
             size_mb=counts.float32_mb,
             parameters=counts.parameters,
             encoder_parameters=counts.encoder_parameters,
-            logits=knowledge.test.all_logits(),
+            logits=knowledge.test_logits,
         )
     ]
     int8 = teacher_int8(plan, run)
@@ -241,6 +248,7 @@ def _measured(
         for one in contenders
     }
     validation = plan.material.validation
+    assert knowledge.validation is not None
     asked = knowledge.validation.all_logits()
     whole = merit(plan.task, asked, validation.labels)
     points = [
@@ -262,7 +270,7 @@ def _measured(
         )
         for one in gated
     ]
-    costs = [point.served.latency_ms_p50 or point.served.size_mb for point in points]
+    costs = [point.served.latency_ms_p50 or point.served.size_mb or 0.0 for point in points]
     knee = knee_of(costs, [point.served.score.value for point in points])
     found = Frontier(
         limbeck_version=__version__,

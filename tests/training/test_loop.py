@@ -172,6 +172,8 @@ def test_patience_stops_a_training_that_gains_nothing(
 class _BrokenAnswers:
     """A teacher that answers NaN on one row."""
 
+    told = None
+
     def __init__(self, answers: Any) -> None:
         self._answers = answers
 

@@ -9,9 +9,12 @@ import typer
 
 from limbeck.cli.app import app
 from limbeck.cli.options import (
+    AnswerKind,
+    Answers,
     BudgetText,
     LabelColumn,
     PairColumn,
+    ParallelText,
     Plain,
     RecipePath,
     Setting,
@@ -35,6 +38,9 @@ def distill(
     validation: Validation = None,
     test: Test = None,
     unlabelled: Unlabelled = None,
+    teacher_answers: Answers = None,
+    answers_kind: AnswerKind = None,
+    parallel: ParallelText = None,
     plain: Plain = None,
     student: StudentText = None,
     budget: BudgetText = None,
@@ -57,6 +63,8 @@ def distill(
 
     values = {
         "teacher.path": teacher,
+        "teacher.answers.train": teacher_answers,
+        "teacher.answers.kind": answers_kind,
         "data.train": train,
         "data.validation": validation,
         "data.test": test,
@@ -72,6 +80,10 @@ def distill(
     }
     if student is not None:
         values.update({f"student.{k}": v for k, v in student_from_text(student).items()})
+    if parallel is not None:
+        source, _, targets = parallel.partition(":")
+        values["data.parallel.source"] = source.strip()
+        values["data.parallel.targets"] = [one.strip() for one in targets.split(",") if one.strip()]
     loaded = load_recipe(recipe, setting or (), values)
     if dry_run:
         _print_plan(loaded)
@@ -269,27 +281,49 @@ def pretrain(
 
 @app.command(no_args_is_help=True)
 def record(
-    teacher: Annotated[str, typer.Option(help="Folder or hub name of the fine-tuned model.")],
     train: Annotated[str, typer.Option(help="The texts to ask it about; labels are not needed.")],
+    teacher: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the fine-tuned model.")
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of a teacher: a file of its answers (npy, npz, Parquet, JSONL, CSV)."
+        ),
+    ] = None,
+    answers_kind: AnswerKind = None,
     knowledge: Annotated[str, typer.Option(help="Folder of all recorded answers.")] = "knowledge",
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     task: Task = None,
     setting: Setting = None,
 ) -> None:
-    """Ask the teacher about texts once and keep its answers, for any number of students."""
+    """Ask the teacher about texts once and keep its answers, for any number of students.
+
+    `limbeck record --vectors vectors.npy --train texts.jsonl` keeps answers that are in a file.
+    """
     from limbeck.config.load import load_recipe
+    from limbeck.errors import RecipeError
     from limbeck.progress import shown
+    from limbeck.run.given import record_given
     from limbeck.run.recording import record_texts
 
+    if (teacher is None) == (vectors is None):
+        both = "both are given" if teacher else "neither is given"
+        raise RecipeError(
+            "--teacher, --vectors", both, "Give a model to ask, or a file of its answers."
+        )
     values = {
-        "teacher.path": teacher,
+        "teacher.path": teacher or "none",
+        "teacher.answers.train": vectors,
+        "teacher.answers.kind": answers_kind or (None if vectors is None else "vectors"),
         "data.train": train,
         "knowledge.folder": knowledge,
         "data.text_column": text_column,
         "data.pair_column": pair_column,
         "task": task,
     }
+    loaded = load_recipe(None, setting or (), values)
     with shown():
-        place = record_texts(load_recipe(None, setting or (), values))
+        place = record_texts(loaded) if vectors is None else record_given(loaded)
     typer.echo(f"The answers are in {place} (Arrow shards; manifest.json lists them).")

@@ -24,8 +24,28 @@ Task = Annotated[
         "found by itself."
     ),
 ]
+Answers = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher-answers",
+        help="A file of somebody else's answers about the training texts, in place of a model; "
+        "--teacher is then the encoder to cut the student from. See docs/black_box.md.",
+    ),
+]
+AnswerKind = Annotated[
+    str | None,
+    typer.Option("--answers-kind", help="What it holds: probabilities, logits, scores or vectors."),
+]
 Unlabelled = Annotated[
     list[str] | None, typer.Option(help="More texts, for the teacher alone to answer. Repeatable.")
+]
+ParallelText = Annotated[
+    str | None,
+    typer.Option(
+        "--parallel",
+        help="Columns that are translations of each other, the teacher's language first: "
+        "en:de,fr. See docs/cross_lingual.md.",
+    ),
 ]
 Plain = Annotated[
     list[str] | None,

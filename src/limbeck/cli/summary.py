@@ -105,7 +105,8 @@ def print_methods() -> None:
 
 def _table(report: Report) -> Table:
     table = _empty_table()
-    _add(table, "teacher", report.teacher)
+    if report.teacher is not None:
+        _add(table, "teacher", report.teacher)
     _add(table, "student", report.student)
     for name, arm in report.arms.items():
         _add(table, name.replace("_", " "), arm)

@@ -8,9 +8,11 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from limbeck.config.parallel import ParallelConfig
 from limbeck.config.recipe import ObjectiveConfig, Recipe
 from limbeck.config.schedule import Adaptive, Ramp, Steps
 from limbeck.config.stages import AssistantConfig, Stage
+from limbeck.config.teacher import AnswersConfig
 from limbeck.config.terms import TERMS
 
 _HEAD = """# The recipe
@@ -39,6 +41,8 @@ def page() -> str:
     )
     parts.append(_table("The rest of `objective`", ObjectiveConfig, skip_groups=False))
     parts.extend(_table(f"A term of kind `{t().kind}`", t, skip_groups=False) for t in TERMS)
+    parts.append(_table("`teacher.answers`, a black box", AnswersConfig, skip_groups=False))
+    parts.append(_table("`data.parallel`, translations", ParallelConfig, skip_groups=False))
     parts.append(_table("A stage", Stage, skip_groups=False))
     parts.append(_table("An assistant", AssistantConfig, skip_groups=False))
     parts.append(_SCHEDULES)

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from limbeck.config.frontier import FrontierConfig
 from limbeck.config.methods import method_names, with_method
+from limbeck.config.parallel import ParallelConfig
 from limbeck.config.schedule import Strict
 from limbeck.config.stages import (
     AssistantConfig,
@@ -21,6 +22,7 @@ from limbeck.config.stages import (
     terms_that_say_something,
 )
 from limbeck.config.student import StudentConfig
+from limbeck.config.teacher import TeacherConfig
 from limbeck.config.terms import Term
 from limbeck.errors import nearest
 
@@ -29,24 +31,6 @@ TaskName = Literal[
     "auto", "single_label", "multi_label", "regression", "token_classification",
     "question_answering", "sentence_embeddings", "reranking",
 ]  # fmt: skip
-
-
-class TeacherConfig(Strict):
-    """The model that answers."""
-
-    path: str = Field(description="A folder that transformers can load, or a hub name.")
-    trust_remote_code: bool = Field(
-        default=False,
-        description="Run code that the checkpoint brings along. Off unless you trust it.",
-    )
-    pooling: Literal["mean", "cls", "max"] | None = Field(
-        default=None,
-        description="sentence_embeddings: what makes a text's vector of its tokens, for a plain "
-        "encoder; a sentence-transformers folder says it itself.",
-    )
-    normalize: bool = Field(
-        default=False, description="With pooling: whether vectors are brought to length 1."
-    )
 
 
 class CleanConfig(Strict):
@@ -97,6 +81,14 @@ class DataConfig(Strict):
     )
     label_column: str | None = Field(
         default=None, description="Found (label, score, …) when not given."
+    )
+    parallel: ParallelConfig | None = Field(
+        default=None,
+        description="sentence_embeddings: rows of a text and its translations, one column a "
+        "language; the student learns to put all of them where the teacher puts the source.",
+    )
+    domain_column: str | None = Field(
+        default=None, description="ensemble.combine domain: which domain a training row is of."
     )
     label_separator: str | None = Field(
         default=None,

@@ -111,14 +111,32 @@ class EnsembleConfig(Strict):
     teachers: tuple[str, ...] = Field(
         default=(), description="Folders or hub names; labels are matched by name."
     )
-    combine: Literal["mean", "weighted", "confidence"] = Field(
+    combine: Literal["mean", "weighted", "confidence", "domain"] = Field(
         default="mean",
-        description="Mix probabilities equally, by `weights`, or row by row by how right (on "
-        "unlabelled rows: how sure) each teacher is.",
+        description="Mix probabilities equally, by `weights`, row by row by how right (on "
+        "unlabelled rows: how sure) each teacher is, or ask each about its own domain alone.",
+    )
+    domains: tuple[str, ...] | None = Field(
+        default=None,
+        description="domain: what data.domain_column says of the first teacher's rows and of the "
+        "others'. Rows of another domain, or of none, are answered by all, equally.",
     )
     weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = Field(
         default=None, description="Of the first teacher and the others, for weighted."
     )
+
+    @model_validator(mode="after")
+    def _one_domain_each(self) -> Self:
+        several, names = 1 + len(self.teachers), self.domains or ()
+        right = several > 1 and len(names) == len(set(names)) == several
+        if self.combine == "domain" and not right:
+            raise ValueError(
+                f"combine is domain and domains is {self.domains}; give each of the {several} "
+                "teachers a domain of its own, that of `teacher` first, and two teachers at least"
+            )
+        if self.domains is not None and self.combine != "domain":
+            raise ValueError(f"domains is set, but combine is {self.combine}; set combine: domain")
+        return self
 
     @field_validator("weights")
     @classmethod

@@ -73,6 +73,11 @@ class Resamples:
                 scores[name].append(statistic(part, drawn))
         self._scores = {name: np.concatenate(chunks) for name, chunks in scores.items()}
 
+    @property
+    def names(self) -> list[str]:
+        """Of the models."""
+        return list(self._point)
+
     def score(self, name: str) -> Interval:
         """A model's score."""
         return self._interval(self._point[name], self._scores[name])

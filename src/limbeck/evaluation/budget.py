@@ -61,6 +61,8 @@ def _excess(report: Report, export: Export, budget: Budget) -> dict[str, float]:
     assert export.texts_per_s is not None
     assert export.size_mb is not None
     teacher, found = report.teacher, {}
+    assert teacher is not None  # a black box is refused with a budget
+    assert teacher.size_mb is not None
     if budget.latency_ms is not None:
         found["latency"] = export.latency_ms_p50 / budget.latency_ms
     if budget.speedup is not None and teacher.latency_ms_p50 is not None:
@@ -78,7 +80,7 @@ def _excess(report: Report, export: Export, budget: Budget) -> dict[str, float]:
 
 
 def _retention(report: Report, export: Export) -> float | None:
-    whole = report.teacher.score.value
+    whole = report.teacher.score.value if report.teacher is not None else 0.0
     return export.score.value / whole if export.score is not None and whole > 0 else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation.report import Report, Span
+from limbeck.evaluation.report import Performance, Report
 from limbeck.tasks.task import Task
 
 _VECTORS = """from sentence_transformers import SentenceTransformer
@@ -43,17 +43,19 @@ tags:
   - limbeck
 ---
 
-# A student of {report.recipe["teacher"]["path"]}
+# A student of {_teacher(report)}
 
 {verdict}
 
 | | teacher | student |
 | --- | --- | --- |
-| {report.score_name} on {report.data["test_rows"]:,} rows | {_score(report.teacher.score)} | \
-{_score(report.student.score)} |
-| parameters | {report.teacher.parameters:,} | {report.student.parameters:,} |
-| p50 of one text, transformers, {report.machine["processor"]} | \
-{report.teacher.latency_ms_p50:.2f} ms | {report.student.latency_ms_p50:.2f} ms |
+| {report.score_name} on {report.data["test_rows"]:,} rows | \
+{_score(report.teacher)} | {_score(report.student)} |
+| parameters | {_figure(report.teacher, "parameters", ",")} | \
+{_figure(report.student, "parameters", ",")} |
+| p50 of one text in ms, transformers, {report.machine["processor"]} | \
+{_figure(report.teacher, "latency_ms_p50", ".2f")} | \
+{_figure(report.student, "latency_ms_p50", ".2f")} |
 
 {task.name.replace("_", " ").capitalize()}; outputs: {labels}.
 
@@ -85,8 +87,23 @@ print(answer({text}))'''
     return lines
 
 
-def _score(span: Span) -> str:
+def _teacher(report: Report) -> str:
+    """The model that taught, or the file of its answers."""
+    teacher = report.recipe["teacher"]
+    answers = teacher.get("answers")
+    return str(teacher["path"] if answers is None else answers["train"] or "somebody's answers")
+
+
+def _score(model: Performance | None) -> str:
+    if model is None:
+        return "unknown"
+    span = model.score
     return f"{span.value:.4f} ({span.low:.4f} to {span.high:.4f})"
+
+
+def _figure(model: Performance | None, name: str, form: str) -> str:
+    figure = None if model is None else getattr(model, name)
+    return "unknown" if figure is None else format(figure, form)
 
 
 def _cleaning(report: Report) -> str:

@@ -138,6 +138,8 @@ def frontier_verdict(frontier: Frontier) -> list[str]:
 
 def _told(point: FrontierPoint, frontier: Frontier) -> str:
     served, teacher = point.served, frontier.teacher
+    assert served.size_mb is not None
+    assert teacher.size_mb is not None
     kept = "" if point.retention is None else (
         f"{point.retention.value:.1%} of the teacher (interval {point.retention.low:.1%} to "
         f"{point.retention.high:.1%}), "

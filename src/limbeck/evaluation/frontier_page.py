@@ -66,6 +66,9 @@ def _others(frontier: Frontier) -> list[dict[str, str]]:
 
 def _figures(one: Performance, teacher: Performance) -> dict[str, str]:
     ms, whole_ms = one.latency_ms_p50, teacher.latency_ms_p50
+    assert one.size_mb is not None
+    assert one.encoder_parameters is not None
+    assert teacher.size_mb is not None
     return {
         "score": f"{one.score.value:.4f}",
         "score_small": f"{one.score.low:.3f}–{one.score.high:.3f}",

@@ -28,11 +28,11 @@ class Contender:
     Attributes:
         name: Its name in the report.
         runtime: transformers, or the name of an export.
-        answerer: The loaded model, for one text at a time.
+        answerer: The loaded model, for one text at a time; None where only its answers are known.
         in_bulk: The same for many texts at a time.
         place: Folder, hub name or .onnx file to load in a process of its own for the memory
             figure; None to leave that out.
-        size_mb: Size of its weights, in MB.
+        size_mb: Size of its weights, in MB; None where nobody knows, as below.
         parameters: All of them.
         encoder_parameters: Those of the encoder layers.
         logits: On the test rows, where they are known already.
@@ -41,12 +41,12 @@ class Contender:
 
     name: str
     runtime: str
-    answerer: Answerer
-    in_bulk: Answerer
+    answerer: Answerer | None
+    in_bulk: Answerer | None
     place: str | None
-    size_mb: float
-    parameters: int
-    encoder_parameters: int
+    size_mb: float | None
+    parameters: int | None
+    encoder_parameters: int | None
     logits: Outputs | None = None
     train_seconds: float | None = None
 
@@ -98,13 +98,14 @@ def measure(
     logits: dict[str, Outputs] = {}
     with step("answering the test rows", len(contenders)) as bar:
         for contender in contenders:
-            known = contender.logits
-            logits[contender.name] = (
-                known if known is not None else answer_all(contender.in_bulk, texts)
-            )
+            logits[contender.name] = _outputs(contender, texts)
             bar.advance(1)
     speed = measure_speed(
-        {one.name: Served(one.answerer, one.in_bulk) for one in contenders},
+        {
+            one.name: Served(one.answerer, one.in_bulk)
+            for one in contenders
+            if one.answerer is not None and one.in_bulk is not None
+        },
         texts,
         count=config.speed_texts,
         rounds=config.speed_rounds,
@@ -123,6 +124,14 @@ def measure(
     )
 
 
+def _outputs(contender: Contender, texts: Sequence[Item]) -> Outputs:
+    """What it says, from where it is known already, or by asking it."""
+    if contender.logits is not None:
+        return contender.logits
+    assert contender.in_bulk is not None
+    return answer_all(contender.in_bulk, texts)
+
+
 def _outside(
     contenders: Sequence[Contender], logits: dict[str, Outputs], outside: Texts | None, task: Task
 ) -> dict[str, float]:
@@ -132,6 +141,7 @@ def _outside(
     found = {}
     with step("answering texts of no class", len(contenders)) as bar:
         for one in contenders:
+            assert one.in_bulk is not None  # a black box is refused with such texts
             inside = task.answers(logits[one.name]).max(axis=1)
             others = task.answers(answer_all(one.in_bulk, texts)).max(axis=1)
             doubts = -np.concatenate([inside, others])
@@ -167,15 +177,15 @@ def performance(
     *,
     teacher: str = "teacher",
 ) -> Performance:
-    """One contender's figures; `teacher` names the contender that agreement is with."""
+    """One contender's figures; `teacher` names the contender that agreement is with, if any."""
     logits = measured.logits[contender.name]
     found = task.measures(logits, labels, names)
-    speed = measured.speed[contender.name]
+    speed, theirs = measured.speed.get(contender.name), measured.logits.get(teacher)
     return Performance(
         score=span(measured.resamples.score(contender.name)),
-        latency_ms_p50=speed.latency_ms_p50,
-        latency_ms_p95=speed.latency_ms_p95,
-        texts_per_s=speed.texts_per_s,
+        latency_ms_p50=None if speed is None else speed.latency_ms_p50,
+        latency_ms_p95=None if speed is None else speed.latency_ms_p95,
+        texts_per_s=None if speed is None else speed.texts_per_s,
         size_mb=contender.size_mb,
         parameters=contender.parameters,
         encoder_parameters=contender.encoder_parameters,
@@ -186,7 +196,7 @@ def performance(
             if measured.outside_auroc
             else {}
         ),
-        agreement=agreement(task, logits, measured.logits[teacher]),
+        agreement=None if theirs is None else agreement(task, logits, theirs),
         calibration_error=found.calibration_error,
         peak_memory_mb=measured.memory_mb[contender.name],
         train_seconds=contender.train_seconds,
@@ -196,8 +206,8 @@ def performance(
 
 
 def retention(resamples: Resamples) -> Span | None:
-    """The student's score over the teacher's; None where that is not above 0, as chance is."""
-    if resamples.score("teacher").value <= 0:
+    """The student's score over the teacher's; None without one, or where it is not above 0."""
+    if "teacher" not in resamples.names or resamples.score("teacher").value <= 0:
         return None
     return span(resamples.ratio("student", "teacher"))
 

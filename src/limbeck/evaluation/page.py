@@ -108,6 +108,8 @@ def render_page(report: Report, log: Sequence[Mapping[str, Any]]) -> str:
 def _subtitle(report: Report) -> str:
     teacher, method = report.recipe.get("teacher"), report.recipe.get("method")
     path = teacher.get("path") if isinstance(teacher, Mapping) else teacher
+    answers = teacher.get("answers") if isinstance(teacher, Mapping) else None
+    path = (answers.get("train") or path) if isinstance(answers, Mapping) else path
     parts = [f"distilled from {path}" if path else "", f"method {method}" if method else ""]
     rows = report.data.get("test_rows")
     parts.append(f"{rows:,} test rows" if isinstance(rows, int) else "")
@@ -122,10 +124,8 @@ def _subtitle(report: Report) -> str:
 
 def _models(report: Report) -> list[_Model]:
     arms = dict(report.arms)
-    models = [
-        _of_arm("teacher", report.teacher, report),
-        _of_arm("student", report.student, report),
-    ]
+    models = [] if report.teacher is None else [_of_arm("teacher", report.teacher, report)]
+    models.append(_of_arm("student", report.student, report))
     models += [_of_arm(name, arms.pop(name), report) for name in _ARM_NOTES if name in arms]
     models += [_of_arm(name, arm, report) for name, arm in arms.items()]
     return models + [_of_export(export, report) for export in report.exports]
@@ -133,8 +133,7 @@ def _models(report: Report) -> list[_Model]:
 
 def _of_arm(name: str, arm: Performance, report: Report) -> _Model:
     small = {"score": _interval(arm.score)}
-    whole = report.teacher.score.value
-    kept = arm.score.value / whole if whole > 0 else None
+    kept = _kept(arm.score, report)
     if name == "student" and report.retention is not None:
         kept, small["kept"] = report.retention.value, _interval(report.retention, percent=True)
     return _Model(
@@ -169,7 +168,6 @@ def _of_export(export: Export, report: Report) -> _Model:
     small = {"score": _interval(export.score)} if export.score else {}
     if export.flips is not None:
         small["agreement"] = f"{export.flips:,} flip{'' if export.flips == 1 else 's'}"
-    whole = report.teacher.score.value
     note = ", ".join(_merits(export.name, report)) or "accepted"
     return _Model(
         name=export.name,
@@ -179,7 +177,7 @@ def _of_export(export: Export, report: Report) -> _Model:
         span=export.score,
         figures={
             "score": export.score.value if export.score else None,
-            "kept": export.score.value / whole if export.score and whole > 0 else None,
+            "kept": _kept(export.score, report) if export.score else None,
             "agreement": None,
             "p50": export.latency_ms_p50,
             "p95": export.latency_ms_p95,
@@ -199,8 +197,16 @@ def _merits(name: str, report: Report) -> list[str]:
     return ["fastest single"] * (name == single) + ["fastest in bulk"] * (name == bulk)
 
 
-def _times(one: Performance | Export, teacher: Performance) -> dict[str, str]:
+def _kept(score: Span, report: Report) -> float | None:
+    """A score over the teacher's, where that is known and above 0."""
+    whole = report.teacher.score.value if report.teacher is not None else 0.0
+    return score.value / whole if whole > 0 else None
+
+
+def _times(one: Performance | Export, teacher: Performance | None) -> dict[str, str]:
     """How many times better than the teacher, by column."""
+    if teacher is None:
+        return {}
     ratios = {
         "p50": _ratio(teacher.latency_ms_p50, one.latency_ms_p50),
         "p95": _ratio(teacher.latency_ms_p95, one.latency_ms_p95),
@@ -299,7 +305,8 @@ def _cost_plots(models: Sequence[_Model], score_name: str) -> list[str]:
 
 def _classes(report: Report) -> dict[str, Any]:
     """Rows of the table of classes: in class order, or the worst where there are many."""
-    student, teacher = report.student.per_class, report.teacher.per_class
+    student = report.student.per_class
+    teacher = report.teacher.per_class if report.teacher is not None else {}
     names = list(student)
     if len(names) > _MANY_CLASSES:
         names = sorted(names, key=lambda name: student[name].get("f1", 0.0))[:_WORST_CLASSES]

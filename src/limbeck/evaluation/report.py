@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Frozen(BaseModel):
@@ -30,15 +30,20 @@ class Performance(Frozen):
     latency_ms_p50: float | None = Field(description="Median of single texts, tokenizer included.")
     latency_ms_p95: float | None = Field(description="95th percentile of the same.")
     texts_per_s: float | None = Field(description="In bulk, batches by length, tokenizer included.")
-    size_mb: float = Field(description="Weights as served: float32, or the file's size; 10^6 B.")
-    parameters: int = Field(description="All parameters.")
-    encoder_parameters: int = Field(description="Those of the encoder layers alone.")
-    runtime: str = Field(description="transformers, or the export.")
+    size_mb: float | None = Field(
+        description="Weights as served: float32, or the file's size; 10^6 B. Null, with the "
+        "parameters and all speeds, of a teacher of which only answers are known."
+    )
+    parameters: int | None = Field(description="All parameters.")
+    encoder_parameters: int | None = Field(description="Those of the encoder layers alone.")
+    runtime: str = Field(description="transformers, the export, or a file of answers.")
     metrics: dict[str, float] = Field(
         description="More figures of the task: macro averages of precision, recall and f1 for "
         "classes."
     )
-    agreement: float = Field(description="Share of rows answered as the teacher answers.")
+    agreement: float | None = Field(
+        description="Share of rows answered as the teacher answers; null where nobody knows."
+    )
     calibration_error: float | None = Field(
         description="Expected calibration error, 15 bins, 0 to 1; null where none is defined."
     )
@@ -94,16 +99,22 @@ class Report(Frozen):
     score_name: str
     verdict: list[str] = Field(description="What the numbers say, in sentences.")
     warnings: list[str] = Field(description="What to mind when reading them.")
-    teacher: Performance = Field(description="As transformers serves it, in float32.")
+    teacher: Performance | None = Field(
+        description="As transformers serves it, in float32; null where the teacher is a file that "
+        "says nothing of some test row."
+    )
     student: Performance = Field(description="As transformers serves it, in float32.")
     arms: dict[str, Performance] = Field(
         description="control: the student without a teacher; own_texts: the student without "
         "unlabelled texts and altered copies; teacher_int8: the teacher's own int8 ONNX export."
     )
     retention: Span | None = Field(
-        description="The student's score over the teacher's; null where that is not above 0."
+        description="The student's score over the teacher's; null where that is not above 0 or "
+        "not known."
     )
-    agreement: float = Field(description="Share of test rows answered alike.")
+    agreement: float | None = Field(
+        description="Share of test rows answered alike; null where nobody knows."
+    )
     differences: dict[str, Span] = Field(
         description="Paired differences of score: student_minus_teacher, student_minus_control, "
         "student_minus_own_texts, "
@@ -119,6 +130,11 @@ class Report(Frozen):
     )
     training: dict[str, Any] = Field(description="Steps, seconds, validation scores, knowledge.")
     disagreements: list[Disagreement]
+
+    @property
+    def asked(self) -> bool:
+        """Whether the teacher could be asked and measured; a file of answers cannot."""
+        return self.teacher is not None and self.teacher.parameters is not None
 
     def export(self, name: str | None) -> Export | None:
         """The export of a name."""

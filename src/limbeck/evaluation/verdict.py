@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from limbeck.evaluation.black_box import kept_of_answers, served_alone
 from limbeck.evaluation.budget import budget_sentence
-from limbeck.evaluation.report import Export, Report
+from limbeck.evaluation.report import Export, Performance, Report
 from limbeck.evaluation.words import alike, change
 
 
 def verdict(report: Report) -> list[str]:
     """The verdict's sentences, the most important first."""
-    sentences = [_kept(report)]
     best = report.export(report.best_single)
-    sentences.append(_gained(report, best))
+    if report.teacher is None or not report.asked:
+        return [kept_of_answers(report), served_alone(report, best), _bought(report)]
+    sentences = [_kept(report, report.teacher), _gained(report, report.teacher, best)]
     if best is not None and "teacher_int8" in report.arms:
         sentences.append(_beyond_int8(report, best))
     budget = budget_sentence(report)
@@ -23,14 +25,23 @@ def verdict(report: Report) -> list[str]:
     return sentences
 
 
-def _kept(report: Report) -> str:
-    kept, teacher, student = report.retention, report.teacher.score, report.student.score
-    fewer = f"{_times(report.teacher.parameters, report.student.parameters)} fewer parameters"
+def _kept(report: Report, theirs: Performance) -> str:
+    kept, teacher, student = report.retention, theirs.score, report.student.score
+    assert theirs.parameters is not None
+    assert report.student.parameters is not None
+    assert report.agreement is not None
+    fewer = f"{_times(theirs.parameters, report.student.parameters)} fewer parameters"
     same = alike(report.agreement, "the test rows", report.score_name)
     if kept is None:
         return (
             f"The teacher's {report.score_name} on the test rows is {teacher.value:.4f}: there is "
             f"nothing to keep. The student scores {student.value:.4f} with {fewer}, and {same}."
+        )
+    if kept.low > 1:
+        return (
+            f"The student goes beyond the teacher: {report.score_name} {student.value:.4f} "
+            f"against {teacher.value:.4f} (interval of the ratio {kept.low:.1%} to "
+            f"{kept.high:.1%}), with {fewer}; it {same}."
         )
     return (
         f"The student keeps {kept.value:.1%} of the teacher's {report.score_name} "
@@ -39,8 +50,8 @@ def _kept(report: Report) -> str:
     )
 
 
-def _gained(report: Report, best: Export | None) -> str:
-    teacher, student = report.teacher, report.student
+def _gained(report: Report, teacher: Performance, best: Export | None) -> str:
+    student = report.student
     if best is None:
         accepted = any(export.accepted for export in report.exports)
         why = "is faster for single texts" if accepted else "passed the gate"
@@ -50,6 +61,7 @@ def _gained(report: Report, best: Export | None) -> str:
         )
     assert best.size_mb is not None
     assert best.score is not None
+    assert teacher.size_mb is not None
     whole = teacher.score.value
     share = f", {best.score.value / whole:.1%} of the teacher" if whole > 0 else ""
     speed = _than(_faster(teacher.latency_ms_p50, best.latency_ms_p50))
@@ -65,6 +77,7 @@ def _gained(report: Report, best: Export | None) -> str:
 def _beyond_int8(report: Report, best: Export) -> str:
     arm = report.arms["teacher_int8"]
     assert best.size_mb is not None
+    assert arm.size_mb is not None
     difference = report.differences["best_single_minus_teacher_int8"]
     return (
         "Much of that is the runtime and not the distillation: the teacher's own int8 export "

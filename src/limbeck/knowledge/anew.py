@@ -72,6 +72,11 @@ class Heard:
     answer: Answer
     mask: Tensor
 
+    @property
+    def told(self) -> None:
+        """Every row has an answer."""
+        return None
+
     def logits(self, rows: np.ndarray) -> Tensor:
         """Logits [rows, classes], or [masked, vocabulary]; float32. Rows are the batch's."""
         return self.answer.logits.float()

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 class Answers(Protocol):
     """The teacher's answers by row index; on any device."""
 
+    @property
+    def told(self) -> np.ndarray | None:
+        """Which rows have an answer (bool [rows]); None where all have."""
+        ...
+
     def logits(self, rows: np.ndarray) -> Tensor:
         """Logits [rows, classes], or [words of the rows, classes]; float32."""
         ...
@@ -47,6 +52,8 @@ class LiveTeacher:
     States are rounded as recorded ones are, so that both give the same losses. Answers
     stay on the teacher's device: nothing waits for them.
     """
+
+    told = None
 
     def __init__(
         self, model: PreTrainedModel, checkpoint: Checkpoint, encoded: Encoded, kind: Kind

@@ -57,6 +57,11 @@ class Carried:
         self._windows = windows
 
     @property
+    def told(self) -> np.ndarray | None:
+        """Which rows have an answer (bool [rows]); None where all have."""
+        return self._answers.told
+
+    @property
     def of_states(self) -> bool:
         """Whether it gives states, not logits alone."""
         return self._crossing is not None

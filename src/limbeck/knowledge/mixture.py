@@ -44,6 +44,8 @@ class Mixture:
         task: How its outputs are mixed.
     """
 
+    told = None
+
     def __init__(
         self, voices: Sequence[Voice], config: EnsembleConfig, labels: np.ndarray, task: Task
     ) -> None:
@@ -73,7 +75,7 @@ class Mixture:
 
         count = len(self._voices)
         match self._config.combine:
-            case "mean":
+            case "mean" | "domain":
                 return torch.full(logits.shape[:2], 1 / count, device=logits.device)
             case "weighted":
                 assert self._config.weights is not None

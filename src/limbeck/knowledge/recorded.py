@@ -32,6 +32,7 @@ class Recorded:
         lengths: Tokens of each row.
         checkpoint: The teacher's.
         encoded: The rows, where more than one answer a row is given.
+        gaps: Whether rows may have no answer, which is NaN then.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Recorded:
         lengths: np.ndarray,
         checkpoint: Checkpoint,
         encoded: Encoded | None = None,
+        *,
+        gaps: bool = False,
     ) -> None:
         self._checkpoint = checkpoint
         self.place = store.place
@@ -53,6 +56,10 @@ class Recorded:
         self._encoded = encoded
         self._places = None if encoded is None else encoded.places
         self._logits = [_logits_of(table, checkpoint) for table in self._tables]
+        self.told: np.ndarray | None = None
+        if gaps:
+            told = [~np.isnan(logits.whole[:, 0]) for logits in self._logits]
+            self.told = np.concatenate(told)
 
     def __len__(self) -> int:
         return self._rows

@@ -13,6 +13,7 @@ from limbeck.config.recipe import TrainingConfig
 from limbeck.config.terms import Term
 from limbeck.data.encode import encode
 from limbeck.data.encoded import Encoded
+from limbeck.data.per_word import Outputs
 from limbeck.data.targets import row_targets
 from limbeck.data.window_rows import row_ids
 from limbeck.evaluation.measure import Contender
@@ -29,6 +30,7 @@ from limbeck.run.pruning import prune_again, prune_in_rounds
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
 from limbeck.runtime.onnx_model import OnnxAnswerer
+from limbeck.runtime.transformers_model import from_folder
 from limbeck.student.body import take_body
 from limbeck.student.build import Built, build_student
 from limbeck.student.narrow import sample_rows
@@ -271,6 +273,34 @@ def _build(plan: Plan, teacher: Teacher, machine: Machine, cache: Path) -> Built
     take_body(built.model, folder, kept)
     notes = (f"body pre-trained on {plan.general.tokens:,} tokens of plain text ({folder})",)
     return Built(built.model, (*built.notes, *notes))
+
+
+def teacher_contender(plan: Plan, test_answers: Outputs | None) -> list[Contender]:
+    """The teacher as it stands: a model, what a file says of the test rows, or nothing.
+
+    Args:
+        plan: The run's.
+        test_answers: Its outputs on all test rows, or None.
+    """
+    if plan.box is not None:
+        return [] if test_answers is None else [
+            Contender("teacher", "a file", None, None, None, None, None, None, test_answers)
+        ]  # fmt: skip
+    counts = plan.teacher_counts
+    teacher = from_folder(plan.recipe.teacher, max_tokens=plan.max_tokens)
+    return [
+        Contender(
+            name="teacher",
+            runtime="transformers",
+            answerer=teacher,
+            in_bulk=teacher,
+            place=plan.teacher.path if plan.recipe.teacher.pooling is None else None,
+            size_mb=counts.float32_mb,
+            parameters=counts.parameters,
+            encoder_parameters=counts.encoder_parameters,
+            logits=test_answers,
+        )
+    ]
 
 
 def teacher_int8(plan: Plan, run: RunFolder) -> Contender | None:

@@ -43,16 +43,17 @@ def corrected(recipe: Recipe, plan: Plan, report: Report, *, cache: Path) -> Rec
         return None
     mold = mold_of(recipe, plan.teacher, plan.task, plan.material, cache)
     table, _ = table_of(recipe, mold, runtimes_of(student, plan.teacher))
-    teacher_ms = report.teacher.latency_ms_p50
+    assert report.teacher is not None  # a black box is refused with a budget
+    teacher_ms, teacher_mb = report.teacher.latency_ms_p50, report.teacher.size_mb
     served = [one for one in report.exports if one.accepted and one.name in table.costs]
-    if not served or teacher_ms is None:
+    if not served or teacher_ms is None or teacher_mb is None:
         return None
     left, whole = student.pruning.left, mold.whole
     now = replace(whole, heads=left.heads or whole.heads, neurons=left.neurons or whole.neurons)
     layers, tokens = layer_count(plan.student.config), int(plan.student.config.vocab_size)
     structure = Structure(layers, now.heads, now.neurons, tokens)
     slack = {one.name: _slack(one, table.costs[one.name].of_structure(structure)) for one in served}
-    limits = limits_of(budget, teacher_ms=teacher_ms, teacher_mb=report.teacher.size_mb)
+    limits = limits_of(budget, teacher_ms=teacher_ms, teacher_mb=teacher_mb)
     space = Space(now, (layers,), (tokens,), {one.name: table.costs[one.name] for one in served})
     found = best_of_each(space, tightened(limits, HEADROOM), slack)
     if not found:

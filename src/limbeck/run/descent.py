@@ -40,6 +40,7 @@ def descend(
         cache: Where token ids are kept.
         enough: Whether a point is the last one to be made.
     """
+    assert knowledge.validation is not None  # a teacher that cannot be asked was refused
     place, answers, wanted = run.points, knowledge.train, plan.recipe.frontier
     point = Point.read(place, 1)
     if point is None:

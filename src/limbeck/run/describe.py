@@ -20,8 +20,10 @@ def describe(plan: Plan) -> list[str]:
     training = plan.recipe.training
     epochs = training.epochs + sum(stage.epochs or training.epochs for stage in plan.stages)
     lines = [
-        f"teacher   {plan.teacher.path}: {layer_count(plan.teacher.config)} layers, "
-        f"{teacher.parameters:,} parameters, {teacher.float32_mb:.1f} MB in float32",
+        *([f"answers   {plan.box.kind}"] if plan.box is not None else []),
+        f"{'teacher' if plan.box is None else 'encoder'}   {plan.teacher.path}: "
+        f"{layer_count(plan.teacher.config)} layers, {teacher.parameters:,} parameters, "
+        f"{teacher.float32_mb:.1f} MB in float32",
         f"student   {_shape(plan, layers)}, "
         f"{student.parameters:,} parameters ({teacher.parameters / student.parameters:.1f}x "
         f"fewer), {student.float32_mb:.1f} MB in float32, about {student.parameters / 1e6:.1f} MB "
@@ -116,6 +118,8 @@ def _shape(plan: Plan, layers: int) -> str:
 def _knowledge_line(plan: Plan) -> str:
     if not plan.needs_teacher:
         return "none: no term looks at the teacher"
+    if plan.box is not None:
+        return f"{plan.kind.what()}; from a file"
     asked = "asked again in every step" if plan.recipe.knowledge.source == "live" else "asked once"
     return f"{plan.kind.what()}; {asked}"
 

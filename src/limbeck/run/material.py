@@ -56,6 +56,8 @@ class Material:
         counts: What was read and dropped, for the report.
         outside: Texts that belong to no class, or None; they are only asked about.
         added: How many of the last training rows are unlabelled texts and altered copies.
+        asked: Of each training text, the place of the one that the teacher is asked about in its
+            stead: a translation's source. None where that is the text itself.
     """
 
     train: Labelled
@@ -66,6 +68,7 @@ class Material:
     counts: dict[str, int] = field(default_factory=dict)
     outside: Texts | None = None
     added: int = 0
+    asked: np.ndarray | None = None
 
     @property
     def tested_on_validation(self) -> bool:
@@ -82,6 +85,8 @@ class Material:
             found[name] = digest.hexdigest()
         if self.outside is not None:
             found["outside"] = self.outside.fingerprint()
+        if self.asked is not None:
+            found["asked"] = hashlib.blake2b(self.asked.tobytes(), digest_size=16).hexdigest()
         return found
 
     @property
@@ -228,7 +233,7 @@ def first_row(data: DataConfig, datasets: Datasets | None) -> Mapping[str, Any]:
     """The first row of the training file or dataset: what shows which task it is for."""
     if datasets and "train" in datasets:
         return next(dataset_rows(datasets["train"], "train"), {})
-    if data.train is None:
+    if data.train is None or data.parallel is not None:
         return {}
     if (question := shown_question(data.train)) is not None:
         return question

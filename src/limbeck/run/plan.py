@@ -13,15 +13,22 @@ from limbeck.config.stages import Stage
 from limbeck.config.terms import AttentionTerm, RelationsTerm, Term
 from limbeck.data.encode import Encoded, encode
 from limbeck.data.spool import spooled_mb
+from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
 from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.size import kind_for, knowledge_mb
 from limbeck.progress import say
-from limbeck.run.apart import gather_apart
+from limbeck.run.black_box import BlackBox, look_at_source, refuse_unasked
 from limbeck.run.budget import with_structure
 from limbeck.run.crossing import Crossed, crossed, other_tokens, refuse_uncrossable, rows_like
-from limbeck.run.ensemble import look_at_another, refuse_ensemble
+from limbeck.run.ensemble import (
+    domains_of,
+    look_at_another,
+    refuse_ensemble,
+    refuse_parts_of_domains,
+)
+from limbeck.run.gathering import gather_texts
 from limbeck.run.general import (
     GeneralPlan,
     plan_general,
@@ -29,7 +36,7 @@ from limbeck.run.general import (
     refuse_other_tokenizer,
     wants_pretraining,
 )
-from limbeck.run.material import Datasets, Material, gather_material, task_for
+from limbeck.run.material import Datasets, Material
 from limbeck.run.objective import Objective, plan_objective, stage_training
 from limbeck.run.online import (
     Quiz,
@@ -38,6 +45,7 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.translations import refuse_untranslatable
 from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.run.vocabulary import Lengths, lengths_of, own_tokens
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
@@ -45,7 +53,7 @@ from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unpr
 from limbeck.student.translated import OwnTokens
 from limbeck.student.vocabulary import Trimmed
 from limbeck.tasks.task import Task
-from limbeck.teacher.load import Checkpoint, class_names, look_at
+from limbeck.teacher.load import Checkpoint, class_names
 from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
 
@@ -67,6 +75,10 @@ class Plan:
         lengths: What the student's other tokens do to the texts, or None without such.
         crossed: What carries answers over to these, or None likewise.
         others: More teachers, beside the first.
+        domains: Of each training row, the teacher (from 0) of its domain, `NO_DOMAIN` where all
+            answer; None where all answer all rows.
+        box: The answers that stand in for a teacher that nobody can ask; `teacher` is then the
+            encoder that the student is cut from. None where the teacher is a model.
         quiz: Training rows that are kept apart for `feedback`, or None.
         terms: The objective with its layer maps.
         stages: The trainings before it, with theirs.
@@ -92,6 +104,8 @@ class Plan:
     lengths: Lengths | None
     crossed: Crossed | None
     others: tuple[Checkpoint, ...]
+    domains: np.ndarray | None
+    box: BlackBox | None
     quiz: Quiz | None
     terms: tuple[Term, ...]
     stages: tuple[Stage, ...]
@@ -123,9 +137,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         LimbeckError: The first thing that would fail or train towards a wrong target.
     """
     recipe = settled_precision(recipe)
-    teacher = look_at(recipe.teacher)
-    task = task_for(teacher.config, recipe, datasets, where=teacher.path)
-    material = None
+    source = look_at_source(recipe, cache=cache, datasets=datasets)
+    teacher, task, material = source.checkpoint, source.task, source.material
     if recipe.student.open_budget:
         material, encoded = gather(recipe, teacher, task, cache, datasets)
         recipe = with_structure(recipe, teacher, task, material, encoded, cache=cache)
@@ -141,17 +154,19 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         objective.parts, teacher, recipe.knowledge, precision=recipe.knowledge.precision
     )
     if material is None:
-        material = _material(recipe, teacher, task, cache, datasets)
+        material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
+    refuse_untranslatable(recipe, objective)
+    refuse_parts_of_domains(recipe, objective)
+    domains = domains_of(recipe, material, datasets)
+    if source.box is not None:
+        refuse_unasked(recipe, objective)
     _refuse_lessonless(objective, material)
     _refuse_other_width(early, teacher, material)
     refuse_unteachable(recipe, objective.terms, material)
     quiz = quiz_of(recipe, material)
     encoded = _encoded(recipe, teacher, material, cache)
     max_tokens = encoded.max_tokens
-    if encoded.cut and encoded.groups is None:
-        say(f"  {encoded.cut} training texts are longer than {max_tokens} tokens and are cut")
-    elif encoded.cut:
-        say(f"  {encoded.cut} training questions are longer than data.question_tokens and are cut")
+    _say_what_is_cut(encoded)
     # What is told of each token is compared token by token.
     exact = bool(kind.parts) or encoded.groups is not None
     trimmed = trimmed_for(recipe, early.checkpoint, material, encoded, exact=exact, cache=cache)
@@ -202,6 +217,8 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         lengths=lengths,
         crossed=across,
         others=others,
+        domains=domains,
+        box=source.box,
         quiz=quiz,
         terms=objective.terms,
         stages=objective.stages,
@@ -218,42 +235,27 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     )
 
 
+def _say_what_is_cut(encoded: Encoded) -> None:
+    if encoded.cut and encoded.groups is None:
+        say(
+            f"  {encoded.cut} training texts are longer than {encoded.max_tokens} tokens and are "
+            "cut"
+        )
+    elif encoded.cut:
+        say(f"  {encoded.cut} training questions are longer than data.question_tokens and are cut")
+
+
 def gather(
     recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
 ) -> tuple[Material, Encoded]:
     """The run's texts, and the training texts under the teacher's tokenizer."""
-    material = _material(recipe, teacher, task, cache, datasets)
+    material = gather_texts(recipe, teacher.labels, task, cache=cache, datasets=datasets)
     return material, _encoded(recipe, teacher, material, cache)
 
 
 def _encoded(recipe: Recipe, teacher: Checkpoint, material: Material, cache: Path) -> Encoded:
     max_tokens = teacher.max_tokens(recipe.data.max_tokens)
     return encode(material.train.texts, teacher.backend, max_tokens=max_tokens, folder=cache)
-
-
-def _material(
-    recipe: Recipe, teacher: Checkpoint, task: Task, cache: Path, datasets: Datasets | None
-) -> Material:
-    """The run's texts, read as the task wants them."""
-    data, knowledge = recipe.data, Path(recipe.knowledge.folder)
-    if task.apart:
-        return gather_apart(
-            data,
-            task=task,
-            seed=recipe.seed,
-            datasets=datasets,
-            folder=cache,
-            knowledge=knowledge,
-        )
-    return gather_material(
-        data,
-        teacher.labels,
-        task=task,
-        seed=recipe.seed,
-        datasets=datasets,
-        folder=cache,
-        knowledge=knowledge,
-    )
 
 
 def _texts_mb(material: Material, general: GeneralPlan | None) -> float:
@@ -339,7 +341,8 @@ def _refuse_lessonless(objective: Objective, material: Material) -> None:
 
 def _refuse_other_width(student: StudentPlan, teacher: Checkpoint, material: Material) -> None:
     own, theirs = len(class_names(student.config)), len(teacher.labels)
-    if material.task.apart and own != theirs and material.task.score_name != "Spearman":
+    compared = not labelled(material.validation.labels).all()  # its targets are the teacher's
+    if material.task.apart and own != theirs and compared:
         raise RecipeError(
             "student.vectors",
             f"the student's vectors have {own} numbers and the teacher's {theirs}, so that their "

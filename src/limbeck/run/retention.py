@@ -55,6 +55,7 @@ def student_that_keeps(
     """
     share = plan.recipe.student.keeps
     assert share is not None
+    assert knowledge.validation is not None
     whole = merit(plan.task, knowledge.validation.all_logits(), plan.material.validation.labels)
 
     def kept(point: Point) -> float:

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from limbeck.config.recipe import Recipe
 from limbeck.data.encode import Encoded
+from limbeck.data.per_word import Outputs
+from limbeck.errors import RecipeError
 from limbeck.machine import cores_or, kept_pages, threads
 from limbeck.run.arms import Arm, train_arm
 from limbeck.run.chain import source_of
@@ -36,8 +36,8 @@ class Trial:
 
     arm: Arm
     plan: Plan
-    teacher_logits: np.ndarray
-    student_logits: np.ndarray
+    teacher_logits: Outputs
+    student_logits: Outputs
     asking_seconds: float
     training_seconds: float
 
@@ -70,7 +70,13 @@ def _trial(recipe: Recipe, folder: Path) -> Trial:
     teacher = load_teacher(plan)
     knowledge = ask_teacher(plan, teacher, cache=cache)
     plan = judged_by(plan, knowledge)
-    teacher_logits = knowledge.test.all_logits()
+    teacher_logits = knowledge.test_logits
+    if teacher_logits is None:
+        raise RecipeError(
+            "teacher.answers.test",
+            "this is missing, and a trial compares the student with the teacher's answers on test",
+            "Give answers about all test rows.",
+        )
     source = source_of(plan, run, cache=cache, datasets=None)
     if source is not plan:
         teacher = load_teacher(source)

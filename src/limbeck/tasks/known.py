@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from limbeck.config.recipe import DataConfig
+from limbeck.config.teacher import AnswerKind
 from limbeck.data.columns import known
 from limbeck.data.ranked_rows import holds_candidates
 from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
 from limbeck.data.squad import holds_questions
 from limbeck.data.tagged_rows import holds_tokens
-from limbeck.errors import TeacherError
+from limbeck.errors import RecipeError, TeacherError
 from limbeck.tasks.cross_encoder import tells_sigmoids
 from limbeck.tasks.head import Head, head_of
 from limbeck.tasks.multi_label import MultiLabel
@@ -158,3 +159,38 @@ def task_of_rows(row: Mapping[str, Any], data: DataConfig, wished: str) -> Task:
     if data.score_range is not None or scored:
         return task_named("regression")
     return task_named("single_label")
+
+
+def task_of_answers(
+    kind: AnswerKind, row: Mapping[str, Any], data: DataConfig, wished: str
+) -> Task:
+    """The task of answers that lie in a file: what they are says it, or else the rows.
+
+    Args:
+        kind: Of the answers.
+        row: The first one of the training rows.
+        data: The recipe's `data`.
+        wished: The recipe's `task`.
+
+    Raises:
+        RecipeError: If the task has no such answers: probabilities of no classes, say.
+    """
+    alone = {"scores": "regression", "vectors": "sentence_embeddings"}.get(kind)
+    if alone is not None:
+        found = task_named(alone if wished == "auto" else wished)
+    else:
+        found = task_of_rows(row, data, wished)
+    if alone is not None and found.name != alone:
+        raise RecipeError(
+            "teacher.answers.kind",
+            f"it is {kind}, which are answers of the task {alone}, but the task is {found.name}",
+            "Delete task, or give answers of another kind.",
+        )
+    if alone is None and (found.head != "classifier" or found.name == "regression"):
+        raise RecipeError(
+            "teacher.answers.kind",
+            f"it is {kind}, which are of the classes of a text, but the task is {found.name}",
+            "Use kind: scores for numbers and kind: vectors for vectors; words and questions have "
+            "no black box.",
+        )
+    return found

@@ -14,6 +14,7 @@ from limbeck.data.texts import Item, Texts
 from limbeck.errors import TeacherError
 from limbeck.metrics.correlation import drawn_spearman, pearson, spearman
 from limbeck.metrics.drawn import Statistic, mean_of_rows
+from limbeck.metrics.translation import translation_hits
 from limbeck.tasks.task import ClassifierHead, Measures, ProblemType, Reads, Said
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class SentenceEmbeddings:
         scored: Whether validation and test are pairs with scores: Spearman's correlation is the
             score then, and targets are the scores, each at both texts of its pair [texts]. Else
             it is the mean cosine to the teacher's vectors, and they are the targets [texts, width].
+        sides: The languages of parallel rows, the teacher's first: their texts follow each other
+            row by row, and targets are the rows' numbers [texts]. The score is how often
+            translations find each other then.
     """
 
     name = "sentence_embeddings"
@@ -49,9 +53,11 @@ class SentenceEmbeddings:
     distributes = False
     apart = True
 
-    def __init__(self, *, scored: bool = False) -> None:
-        self.scored = scored
+    def __init__(self, *, scored: bool = False, sides: Sequence[str] = ()) -> None:
+        self.scored, self.sides = scored, tuple(sides)
         self.score_name = "Spearman" if scored else "mean cosine to the teacher"
+        if sides:
+            self.score_name = "retrieval accuracy"
         self.statistic: Statistic = drawn_spearman if scored else mean_of_rows
 
     def form(self, data: DataConfig) -> LabelForm:
@@ -135,17 +141,33 @@ class SentenceEmbeddings:
         """The score says it."""
 
     def parts(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Cosine and score of each pair [pairs, 2], or each text's cosine to its target [texts]."""
+        """What the score is made of.
+
+        Cosine and score of each pair [pairs, 2], each text's cosine to its target [texts], or the
+        share of a row's searches that find its translation [rows].
+        """
+        if self.sides:
+            return self._hits(outputs).mean(axis=(1, 2))
         if not self.scored:
             return cosines(outputs, targets)
         return np.stack([cosines(outputs[::2], outputs[1::2]), targets[::2]], axis=1)
 
     def measures(self, outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> Measures:
-        """Pearson's correlation, or the cosine that one text in twenty does not reach."""
+        """Pearson's correlation, accuracy by language, or the 5th percentile of cosines."""
+        if self.sides:
+            shares = self._hits(outputs).mean(axis=0)
+            source = self.sides[0]
+            found = {}
+            for side, (there, back) in zip(self.sides[1:], shares.tolist(), strict=True):
+                found |= {f"{side}_to_{source}": there, f"{source}_to_{side}": back}
+            return Measures(metrics=found)
         parts = self.parts(outputs, targets)
         if self.scored:
             return Measures(metrics={"pearson": pearson(*parts.T)})
         return Measures(metrics={"cosine_5th_percentile": float(np.quantile(parts, 0.05))})
+
+    def _hits(self, outputs: np.ndarray) -> np.ndarray:
+        return translation_hits(outputs.reshape(-1, len(self.sides), outputs.shape[-1]))
 
     def changed(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Where the cosine of the two vectors is below `ALIKE`; everywhere if widths differ."""
@@ -174,6 +196,8 @@ class SentenceEmbeddings:
         """The pair's score, or the first numbers of the teacher's vector."""
         if self.scored:
             return f"{float(target):.3g}"
+        if self.sides:
+            return f"row {int(target) + 1}"
         return self.said(np.asarray(target, dtype=np.float64), names).words
 
 

@@ -125,6 +125,8 @@ class LearningTeacher:
         learning_rate: The teacher's own, at the peak.
     """
 
+    told = None
+
     def __init__(
         self,
         model: PreTrainedModel,

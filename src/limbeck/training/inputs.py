@@ -73,6 +73,8 @@ class Inputs:
             answers; counted in [batch * tokens]. None where answers are about texts.
         label_share: How many times as much of the step's labels as of its rows this part holds.
         layout: How the answers lie in the rows, where a row has any number of them.
+        told: The rows [told] that the teacher answered; None where it answered all. Its logits of
+            the others mean nothing.
         compared: [batch, tokens], 1 at tokens for which `teacher_states` say something, where both
             sides have other tokens; None where that is `attention_mask`.
         teacher_tokens: Whose vectors are pooled then; None where `teacher_states` are.
@@ -91,6 +93,7 @@ class Inputs:
     places: Tensor | None = None
     label_share: float = 1.0
     layout: Layout | None = None
+    told: Tensor | None = None
     compared: Tensor | None = None
     teacher_tokens: TeacherTokens | None = None
 
@@ -101,8 +104,8 @@ class Counted:
 
     Attributes:
         rows: Texts.
-        answered: What has logits: rows, words, or masked words; queries, whose candidates are one
-            answer.
+        answered: What has the teacher's logits: rows, words, or masked words; queries, whose
+            candidates are one answer.
         labelled: Of these, what has a label.
         tokens: Real ones; of a student with other tokens than its teacher, those that are compared.
         pairs: Of tokens of one row.

@@ -92,6 +92,12 @@ class Lessons:
         answers = self.answers
         return answers if isinstance(answers, Carried) and answers.of_states else None
 
+    @property
+    def told(self) -> np.ndarray | None:
+        """Which rows the teacher answered (bool [rows]); None where it answered all."""
+        answers = self.answers
+        return None if answers is None or isinstance(answers, AskedAnew) else answers.told
+
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
         offsets = self.encoded.offsets
@@ -108,7 +114,9 @@ class Lessons:
             answered = len(lists) - 1
             with_label = int(labelled(self.labels[rows[lists[:-1]]]).sum())
         else:
-            answered, with_label = len(rows), int(labelled(self.labels[rows]).sum())
+            told = self.told
+            answered = len(rows) if told is None else int(told[rows].sum())
+            with_label = int(labelled(self.labels[rows]).sum())
         return Counted(
             rows=len(rows),
             answered=answered,

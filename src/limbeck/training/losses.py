@@ -52,6 +52,7 @@ from limbeck.tasks.task import Task
 from limbeck.teacher.parts import Part
 from limbeck.training.inputs import Counted, Inputs, Sides
 from limbeck.training.layer_maps import Matched, map_in_step
+from limbeck.training.told import answered
 from limbeck.training.vectors import vectors_value
 
 if TYPE_CHECKING:
@@ -130,10 +131,11 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
         case HardTerm():
             return sides.task.hard(inputs.student_logits, inputs.labels, inputs.layout)
         case LogitsTerm():
-            return logits_value(term, inputs, sides.task)
+            return logits_value(term, answered(inputs), sides.task)
         case VectorsTerm():
-            assert inputs.teacher_logits is not None
-            return vectors_value(term, inputs.student_logits, inputs.teacher_logits)
+            heard = answered(inputs)
+            assert heard.teacher_logits is not None
+            return vectors_value(term, heard.student_logits, heard.teacher_logits)
         case ExitsTerm():
             return _exits(term, inputs, sides.task)
         case HiddenTerm() | AttentionTerm() | RelationsTerm() | SimilarityTerm():
@@ -146,7 +148,7 @@ def logits_value(term: LogitsTerm, inputs: Inputs, task: Task) -> Tensor:
     """The distance between the logits of both sides."""
     student, teacher = inputs.student_logits, inputs.teacher_logits
     assert teacher is not None
-    if not len(student):  # by chance, no word of this part is masked
+    if not len(student):  # by chance, no word of this part is masked, or no row was answered
         return student.sum()
     if term.divergence == "margin_mse":
         assert inputs.layout is not None  # of every batch of candidates
@@ -351,9 +353,9 @@ def share(term: Term, part: Counted, whole: Counted) -> float:
     match term:
         case HardTerm():
             return part.labelled / whole.labelled if whole.labelled else 0.0
-        case LogitsTerm():
+        case LogitsTerm() | VectorsTerm():
             return part.answered / whole.answered if whole.answered else 0.0
-        case VectorsTerm() | SimilarityTerm() | ExitsTerm():
+        case SimilarityTerm() | ExitsTerm():
             return part.rows / whole.rows
         case HiddenTerm():
             return part.rows / whole.rows if term.tokens == "first" else part.tokens / whole.tokens

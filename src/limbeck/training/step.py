@@ -213,16 +213,17 @@ class Stepper:
         assert batch.labels is not None  # from the lessons
         answers, rows = self._lessons.answers_about(batch), batch.rows
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
-        layout = layout_of(batch)
+        layout, told = layout_of(batch), self._lessons.told
         teacher_logits = None
         teacher_states: dict[Part, Tensor] = {}
         compared = theirs = None
         if answers is not None:
             if any(isinstance(term, LogitsTerm | VectorsTerm) for term in self.terms):
-                told = answers.logits(rows)
+                said_to_rows = answers.logits(rows)
                 if batch.words is not None:  # the student's answers are of these alone
-                    told = told.index_select(0, batch.words.to(told.device))
-                teacher_logits = self._moved(told)
+                    places = batch.words.to(said_to_rows.device)
+                    said_to_rows = said_to_rows.index_select(0, places)
+                teacher_logits = self._moved(said_to_rows)
             wanted = teacher_parts_in_step(
                 self.terms, self._sides.depths, seed=self._sides.seed, number=number
             )
@@ -249,6 +250,7 @@ class Stepper:
             layout=None if layout is None else layout.to(self._accelerator.device),
             compared=compared,
             teacher_tokens=theirs,
+            told=None if told is None else self._moved(_places(told[rows])),
         )
 
     def _of_their_tokens(
@@ -269,3 +271,10 @@ class Stepper:
         if device.type == "cuda" and not tensor.is_cuda:
             tensor = tensor.pin_memory()
         return tensor.to(device, non_blocking=True)
+
+
+def _places(here: np.ndarray) -> Tensor:
+    """Where a mask is true, as indices."""
+    import torch
+
+    return torch.from_numpy(np.flatnonzero(here))

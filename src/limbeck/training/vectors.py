@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def vectors_value(term: VectorsTerm, student: Tensor, teacher: Tensor) -> Tensor:
     """The distance between the vectors of both sides, whole or by their first numbers too."""
+    if not len(student):  # by chance, the teacher answered no row of this part
+        return student.sum()
     match term.distance:
         case "cosine":
             return pooled_cosine(student, teacher)

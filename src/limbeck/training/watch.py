@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.errors import TrainingError
 from limbeck.training.inputs import Inputs
+from limbeck.training.told import unanswered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +106,10 @@ def _broken_rows(inputs: Inputs) -> np.ndarray:
     broken = torch.zeros(rows, dtype=torch.bool)
     for logits in (inputs.student_logits, inputs.teacher_logits):
         if logits is not None:
-            places = (~logits.isfinite().all(1)).nonzero().flatten()
+            sound = logits.isfinite().all(1)
+            if logits is inputs.teacher_logits and inputs.told is not None:
+                sound[unanswered(rows, inputs.told)] = True
+            places = (~sound).nonzero().flatten()
             # Where words are masked there is a row of logits a masked word.
             broken[places if inputs.places is None else inputs.places[places] // tokens] = True
     for logits in inputs.exit_logits.values():
