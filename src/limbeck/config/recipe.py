@@ -33,6 +33,8 @@ TaskName = Literal[
     "token_classification",
     "question_answering",
     "sentence_embeddings",
+    "causal_language_modeling",
+    "masked_language_modeling",
 ]
 
 
@@ -147,6 +149,19 @@ class DataConfig(Strict):
         description="question_answering: longer questions lose their end. A sixth of max_tokens "
         "when not given.",
     )
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.15, description="masked_language_modeling: share of a block's tokens hidden."
+    )
+    mask_copies: PositiveInt = Field(
+        default=1,
+        description="masked_language_modeling: rows a block is, each with other tokens hidden; 7 "
+        "at a share of 0.15 hide each once.",
+    )
+    mask_seed: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="masked_language_modeling: of which are hidden, the same ones in knowledge, "
+        "training and evaluation.",
+    )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
 
@@ -182,6 +197,12 @@ class KnowledgeConfig(Strict):
         default=0.1,
         description="feedback: share of the labelled training rows on which the student's loss is "
         "taken; it never learns from them.",
+    )
+    top_k: PositiveInt | None = Field(
+        default=None,
+        description="Language models: how many of the teacher's likeliest tokens are kept at each "
+        "place, 8 bytes each; all others are one more class. 64 when not given; with source live "
+        "the whole vocabulary.",
     )
     states: Literal["float16", "int8"] = Field(
         default="float16",
@@ -291,10 +312,13 @@ class ExportConfig(Strict):
 
     score_tolerance: Share = Field(
         default=0.005,
-        description="Largest loss of test score against the student that is accepted.",
+        description="Largest loss of test score against the student that is accepted; of a "
+        "language model, as a share of its score.",
     )
     flip_tolerance: Share = Field(
-        default=0.05, description="Largest share of answers that may differ from the student's."
+        default=0.05,
+        description="Largest share of answers (of a language model: likeliest tokens) that may "
+        "differ from the student's.",
     )
 
 
@@ -308,7 +332,8 @@ class Recipe(Strict):
         default="auto",
         description="What the model does; auto reads it from the teacher's config: classes (one a "
         "text), sets of classes, a number, tags of words, or answers to questions; or from its "
-        "modules.json: sentence embeddings. A text may be a pair of texts in the first three.",
+        "modules.json: sentence embeddings. A text may be a pair of texts in the first three. A "
+        "language model's task is to be named: most are given to be fine-tuned.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."

@@ -36,6 +36,10 @@ class Batch:
             [batch, 2]; None where nobody asks.
         words: int64 [answered], which words the places are of: the rows' words are counted one
             row after the other, those without a token too. None where places are masked tokens.
+        tokens: int64 [answered], the tokens that are foretold, -1 where nobody knows; None where
+            none are.
+        likely: int64 [answered, k], the tokens beside these whose probabilities are asked for, -1
+            for none; None asks for the likeliest.
     """
 
     rows: np.ndarray
@@ -45,6 +49,8 @@ class Batch:
     places: Tensor | None = None
     labels: Tensor | None = None
     words: Tensor | None = None
+    tokens: Tensor | None = None
+    likely: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
@@ -60,6 +66,8 @@ class Batch:
             places=pinned(self.places),
             labels=pinned(self.labels),
             words=pinned(self.words),
+            tokens=pinned(self.tokens),
+            likely=pinned(self.likely),
         )
 
 
@@ -142,13 +150,16 @@ def collate(
         if encoded.type_ids is not None:
             segment[real] = rows_of(encoded.type_ids, starts, lengths)
     mask = real.astype(np.int64)
-    places = words = None
+    places = words = tokens = None
     if encoded.places is not None:
         shift = width - lengths if left else np.zeros_like(lengths)
         places, words = map(
             torch.from_numpy,
             _word_places(encoded.places, rows, np.arange(len(rows)) * width + shift),
         )
+        if encoded.tokens is not None:  # every place is a token's
+            own = encoded.tokens[words_of(encoded.places.offsets, rows)[0]]
+            tokens = torch.from_numpy(own.astype(np.int64))
     return Batch(
         rows=rows,
         input_ids=torch.from_numpy(ids),
@@ -156,6 +167,7 @@ def collate(
         token_type_ids=torch.from_numpy(segment) if segment is not None else None,
         places=places,
         words=words,
+        tokens=tokens,
     )
 
 

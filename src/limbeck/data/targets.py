@@ -53,11 +53,22 @@ def with_none(targets: Targets, more: Texts) -> Targets:
 def row_targets(targets: Targets, encoded: Encoded) -> Targets:
     """What encoded rows are to be answered with: the texts' targets, or those of their windows.
 
+    Of running text these are the tokens that are foretold, -100 in texts for the teacher alone.
+
     Args:
         targets: Of the texts.
         encoded: Their rows.
     """
-    return targets if encoded.groups is None else encoded.groups.answers
+    if encoded.groups is None:
+        return targets
+    if encoded.tokens is None:
+        return encoded.groups.answers
+    assert encoded.places is not None
+    offsets = encoded.places.offsets
+    places = np.diff(offsets[encoded.groups.offsets])
+    learned = np.repeat(targets != UNLABELLED, places)
+    values = np.where(learned, encoded.tokens, UNLABELLED).astype(np.int64)
+    return WordTargets(values, offsets, ())
 
 
 def strata(targets: Targets) -> np.ndarray:

@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -17,6 +17,7 @@ from limbeck.config.recipe import DataConfig
 from limbeck.data.asked import Asked, Windowing
 from limbeck.data.clean import cleaner
 from limbeck.data.columns import TextColumns, find, known, text_columns
+from limbeck.data.prose import Prose, Reading
 from limbeck.data.raw_labels import LabelForm
 from limbeck.data.read import Row
 from limbeck.data.spool import Spool, SpoolWriter
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from limbeck.data.words import Words
 
 UNLABELLED = -100
-Item = str | tuple[str, str] | WordedText | Asked
-"""What a model is asked about: a text, a pair of texts, a text and its words, or a question."""
+Item = str | tuple[str, str] | WordedText | Asked | Prose
+"""What a model is asked about: a text, a pair of texts, a text and its words, a question, or a text
+whose tokens are foretold."""
 _CHUNK = 16_384
 
 
@@ -42,12 +44,19 @@ def sides(item: Item) -> tuple[str, ...]:
     match item:
         case str():
             return (item,)
-        case WordedText():
+        case WordedText() | Prose():
             return (item.text,)
         case Asked():
             return (item.question, item.context)
         case _:
             return item
+
+
+def brief(item: Item, characters: int) -> Item:
+    """The item; of running text, which may be a book, no more than its beginning."""
+    if isinstance(item, Prose) and len(item.text) > characters:
+        return Prose(item.text[:characters], item.reading)
+    return item
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +71,7 @@ class Texts:
         paired: Whether each row has a second text.
         words: Where the words of the texts stand, if answers are about words; else None.
         windowing: How contexts (the second texts) are read, if rows are questions; else None.
+        reading: Which tokens are foretold, if they are; else None.
     """
 
     name: str
@@ -71,6 +81,7 @@ class Texts:
     paired: bool = False
     words: Words | None = None
     windowing: Windowing | None = None
+    reading: Reading | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,6 +119,8 @@ class Texts:
                 elif self.paired:
                     seconds = batch.column("pair").slice(start, size).to_pylist()
                     yield self._pairs(texts, seconds)
+                elif self.reading is not None:
+                    yield [Prose(text, self.reading) for text in texts]
                 else:
                     yield texts
 
@@ -116,6 +129,8 @@ class Texts:
         text = self.texts[row]
         if self.words is not None:
             return WordedText(text, self.words.spans(row))
+        if self.reading is not None:
+            return Prose(text, self.reading)
         return self._pairs([text], [self.pairs[row]])[0] if self.paired else text
 
     def _pairs(self, texts: Sequence[str], seconds: Sequence[str]) -> list[Item]:
@@ -140,7 +155,7 @@ class Texts:
         """The rows at `indices`, which rise."""
         rows, codes = self.rows.take(indices), self.codes[indices]
         words = None if self.words is None else self.words.take(indices)
-        return Texts(self.name, rows, self.written, codes, self.paired, words, self.windowing)
+        return replace(self, rows=rows, codes=codes, words=words)
 
     def unlabelled_after(self, other: Texts) -> Texts:
         """The rows of `other`, and then these without their labels."""
@@ -149,7 +164,7 @@ class Texts:
         rows, words = other.rows + self.rows, None
         if self.words is not None and other.words is not None:
             words = self.words.untagged_after(other.words)
-        return Texts(other.name, rows, other.written, codes, other.paired, words, other.windowing)
+        return replace(other, rows=rows, codes=codes, words=words)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -163,6 +178,8 @@ class Texts:
             digest.update(self.words.tobytes())
         if self.windowing is not None:
             digest.update(repr(self.windowing).encode())
+        if self.reading is not None:
+            digest.update(repr(self.reading).encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
@@ -233,8 +250,8 @@ def gather(
             first, columns = row, text_columns(row, data, source)
         if labels is not None and label_column is None:  # the first objects may have no label
             label_column = _label_column(row, data, labels)
-        text = _text(row, columns.text, clean, where)
-        pair = None if columns.pair is None else _text(row, columns.pair, clean, where)
+        text = text_in(row, columns.text, clean, where)
+        pair = None if columns.pair is None else text_in(row, columns.pair, clean, where)
         writer.add(f"{name}/{before + number}", text, pair)
         cell = row.get(label_column) if label_column is not None else None
         column.add(None if labels is None else labels.read(cell, where))
@@ -259,7 +276,12 @@ class _LabelColumn:
         return tuple(self._places), np.frombuffer(self._codes, dtype=np.int32)
 
 
-def _text(row: Row, column: str, clean: Callable[[str], str], where: str) -> str:
+def text_in(row: Row, column: str, clean: Callable[[str], str], where: str) -> str:
+    """The cleaned text of a row's column.
+
+    Raises:
+        DataError: If there is none, or it holds half a character.
+    """
     text = row.get(column)
     cleaned = clean(text) if isinstance(text, str) else ""
     if not cleaned.strip():
@@ -299,8 +321,13 @@ def folded_hashes(texts: Texts) -> np.ndarray:
 def kinship(texts: Texts) -> np.ndarray:
     """One 64-bit hash a row, equal for rows that tell of each other: those of the same text.
 
-    Questions about one context are kin: who has learned to answer one knows the context of all.
+    Questions about one context are kin: who has learned to answer one knows the context of all. So
+    are passages of one file, which their ids name (``train/emma.txt#3``).
     """
+    if texts.reading is not None:
+        owners = (identity.rpartition("#")[0] for identity in texts.ids)
+        hashes, named = folded_hashes(texts), _hashes(owner or "" for owner in owners)
+        return np.where(named == _hashes([""])[0], hashes, named)
     if texts.windowing is None:
         return folded_hashes(texts)
     return _hashes(_folded(sides(item)[1]) for item in texts.items())

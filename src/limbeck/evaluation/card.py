@@ -23,10 +23,22 @@ pairs = [(first, last) for first in tokens for last in tokens if first <= last <
 first, last = max(pairs, key=lambda pair: starts[pair[0]] + ends[pair[1]])
 print(context[places[first][0] : places[last][1]])  # contexts longer than the model: in windows"""
 
+_TEXTS = {
+    "text-generation": """from transformers import pipeline
+
+write = pipeline("text-generation", model="<this folder>")
+print(write("Once upon a time", max_new_tokens=20))""",
+    "fill-mask": """from transformers import pipeline
+
+fill = pipeline("fill-mask", model="<this folder>")
+print(fill(f"The river runs to the {fill.tokenizer.mask_token}."))""",
+}
+
 
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
-    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
+    unnamed = "tokens" if task.reads == "prose" else "vectors"
+    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or unnamed
     library = "sentence-transformers" if task.apart else "transformers"
     verdict = "\n\n".join(report.verdict)
     return f"""---
@@ -64,6 +76,8 @@ def _usage(report: Report, task: Task) -> str:
     """The lines that answer with it; a pipeline shows one label, unless it is asked for all."""
     if task.apart:
         return _VECTORS
+    if task.reads == "prose":
+        return _TEXTS[task.pipeline]
     if task.reads == "questions":  # transformers 5 has no pipeline for it
         return _ANSWERS
     every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.data.asked import Asked, Windowing
+from limbeck.data.prose import Prose, Reading
 from limbeck.data.texts import Item, characters
 from limbeck.data.worded import WordedText
 
@@ -75,6 +76,8 @@ def _told(item: Item) -> Any:
             return [item.text, item.spans]
         case Asked():
             return [item.question, item.context, asdict(item.windowing)]
+        case Prose():
+            return {"text": item.text, "reading": asdict(item.reading)}
         case _:
             return item
 
@@ -83,6 +86,8 @@ def _item(told: Any) -> Item:
     """What was asked, from JSON, which has no tuples."""
     if isinstance(told, str):
         return told
+    if isinstance(told, dict):
+        return Prose(told["text"], Reading(**told["reading"]))
     first, second, *windowing = told
     if windowing:
         return Asked(first, second, Windowing(**windowing[0]))

@@ -37,6 +37,7 @@ from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
+from limbeck.training.tokens import TokensSide
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -188,9 +189,18 @@ def classroom(
         ids=row_ids(train_split.texts, encoded),
         rows=plan.quiz.lessons if plan.quiz is not None and name != "control" else None,
         task=plan.task,
+        tokens=tokens_side(plan, teacher),
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     return Classroom(plan, teacher, lessons, exam, machine, run, name)
+
+
+def tokens_side(plan: Plan, teacher: Teacher) -> TokensSide | None:
+    """How a language model tells its student of tokens; None for other models."""
+    if plan.task.reads != "prose":
+        return None
+    kept = plan.trimmed.kept if plan.trimmed else None
+    return TokensSide.of(teacher.kind.top_k, kept, vocabulary=int(plan.teacher.config.vocab_size))
 
 
 def _pruning_note(kept: Kept) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from limbeck.data.per_word import Outputs
+from limbeck.data.per_word import Outputs, together
 from limbeck.data.texts import Item
 from limbeck.runtime.tokens import Tokens
 
@@ -37,6 +37,29 @@ class Answerer(Protocol):
         """Their token ids, cut where the model wants them cut."""
         ...
 
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        ...
+
     def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
         """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         ...
+
+
+_MOST_TOKENS = 2**13
+"""Of one batch: a question's windows fit, a book's blocks do not."""
+
+
+def answered(answerer: Answerer, tokens: Tokens) -> Outputs:
+    """Outputs of what was asked, in one batch; of long running text in several.
+
+    Args:
+        answerer: The model.
+        tokens: From its `tokens`.
+    """
+    rows = np.arange(len(tokens))
+    if tokens.foretold is None or not len(rows):
+        return tokens.of_items(answerer.logits_of(tokens, rows))
+    step = max(1, _MOST_TOKENS // max(1, int(tokens.lengths.max())))
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    return tokens.of_items(together([answerer.logits_of(tokens, part) for part in parts]))

@@ -11,9 +11,11 @@ import numpy as np
 from limbeck.config.recipe import TeacherConfig
 from limbeck.data.asked import Asked
 from limbeck.data.per_word import Outputs
+from limbeck.data.prose import Prose
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
-from limbeck.runtime.answerer import BATCH_TOKENS
+from limbeck.runtime.answerer import BATCH_TOKENS, answered
+from limbeck.runtime.prose import block_tokens
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
 from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
@@ -61,9 +63,8 @@ class TransformersAnswerer:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         import torch
 
-        if any(isinstance(item, WordedText | Asked) for item in texts):
-            tokens = self.tokens(texts)
-            return tokens.of_items(self.logits_of(tokens, np.arange(len(tokens))))
+        if any(isinstance(item, WordedText | Asked | Prose) for item in texts):
+            return answered(self, self.tokens(texts))
         first, second = _columns(texts)
         inputs = self._tokenizer(
             first,
@@ -86,6 +87,11 @@ class TransformersAnswerer:
             return joined(
                 [self._windows(asked[n : n + _CHUNK]) for n in range(0, len(asked), _CHUNK)]
             )
+        prose = [item for item in texts if isinstance(item, Prose)]
+        if prose:
+            return joined(
+                [self._blocks(prose[n : n + _CHUNK]) for n in range(0, len(prose), _CHUNK)]
+            )
         first, second = _columns(texts)
         made = self._tokenizer(
             first,
@@ -107,6 +113,13 @@ class TransformersAnswerer:
         with torch.inference_mode():
             logits = logits_of(self._model(**inputs)).float().cpu().numpy()
         return tokens.outputs(logits, rows, self._padding)
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        return [self._cutting.decode([index], skip_special_tokens=False) for index in ids]
+
+    def _blocks(self, prose: Sequence[Prose]) -> Tokens:
+        return block_tokens(self._cutting, prose, max_tokens=self._max_tokens, types=self._types)
 
     def _windows(self, asked: Sequence[Asked]) -> Tokens:
         return window_tokens(self._cutting, asked, max_tokens=self._max_tokens, types=self._types)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from limbeck.config.recipe import CleanConfig
+from limbeck.data import likely
 from limbeck.data.asked import Asked
 from limbeck.data.clean import cleaner
 from limbeck.data.per_question import SpanAnswers
 from limbeck.data.per_word import Outputs, WordOutputs
+from limbeck.data.prose import Prose
 from limbeck.data.texts import Item, sides
 from limbeck.data.worded import WordedText, worded
 from limbeck.errors import ExportError
@@ -20,6 +24,8 @@ from limbeck.files import read_json
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
+from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
+from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.settling import task_from
 from limbeck.tasks.token_classification import Found, entities_said
@@ -42,6 +48,7 @@ class Prediction:
         entities: Where words are answered: the entities of the text, in its order.
         span: Where questions are answered: the answer's first character in the context, and the
             one after its last; None where the context does not answer.
+        foretold: Of a language model: how well the text was foretold, and its likeliest tokens.
     """
 
     label: str
@@ -49,6 +56,35 @@ class Prediction:
     probabilities: dict[str, float]
     entities: tuple[Found, ...] = ()
     span: tuple[int, int] | None = None
+    foretold: Foretold | None = None
+
+
+@dataclass(frozen=True)
+class Likely:
+    """A token that a language model thinks likely.
+
+    Attributes:
+        token: As text, with the space in front that is a part of it.
+        probability: From 0 to 1.
+    """
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a language model says of a text.
+
+    Attributes:
+        perplexity: Of the text, a token; None where nothing of it was to be foretold.
+        tokens: How many of its tokens were.
+        likely: At every gap (masked), or behind the text (causal), the likeliest tokens first.
+    """
+
+    perplexity: float | None
+    tokens: int
+    likely: tuple[tuple[Likely, ...], ...]
 
 
 class Predictor:
@@ -160,6 +196,8 @@ class Predictor:
         """The cleaned texts as the model is asked: with their words where those are answered."""
         if isinstance(self.task, QuestionAnswering):
             return Asked(parts[0], parts[1], self.task.windowing)
+        if isinstance(self.task, CausalLanguageModeling | MaskedLanguageModeling):
+            return Prose(parts[0], self.task.asking)
         if self.task.reads == "words":
             as_given = isinstance(item, WordedText) and parts[0] == item.text
             return item if as_given else worded(parts[0])
@@ -184,6 +222,8 @@ class Predictor:
         found = []
         if self.task.reads == "words":
             return [self._of_words(item, answers[row]) for row, item in enumerate(items)]
+        if self.task.reads == "prose":
+            return [self._of_prose(answers[row]) for row in range(len(items))]
         if isinstance(answers, SpanAnswers):
             return [_of_question(item, answers[row]) for row, item in enumerate(items)]
         for row, values in zip(answers, answers.tolist(), strict=True):
@@ -191,6 +231,31 @@ class Predictor:
             named = dict(zip(self.labels, values, strict=True))
             found.append(Prediction(said.words, said.probability, named))
         return found
+
+    def _of_prose(self, answer: WordOutputs) -> Prediction:
+        """Places of which nobody knows the token are gaps; all others say how likely the text is.
+
+        Raises:
+            ExportError: For a text without a gap, where gaps are to be filled.
+        """
+        values = answer.values
+        gaps = np.arange(len(values))
+        if isinstance(self.task, CausalLanguageModeling):
+            gaps = gaps[-1:]
+        known = len(values) - len(gaps)
+        perplexity = None
+        if known:
+            perplexity = float(np.exp(-likely.log_probabilities(values)[:known].mean()))
+        found = tuple(self._likely(values[gap : gap + 1]) for gap in gaps)
+        words = " ".join(one[0].token.strip() for one in found)
+        sure = min((one[0].probability for one in found), default=None)
+        return Prediction(words, sure, {}, foretold=Foretold(perplexity, known, found))
+
+    def _likely(self, values: np.ndarray) -> tuple[Likely, ...]:
+        """The likeliest tokens at a place."""
+        tokens = self._answerer.spelled(likely.ids(values)[0].tolist())
+        shares = np.exp(likely.likely_log_probabilities(values)[0]).tolist()
+        return tuple(map(Likely, tokens, shares))
 
     def _of_words(self, item: Item, answer: WordOutputs) -> Prediction:
         assert isinstance(item, WordedText)

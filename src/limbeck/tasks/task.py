@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from limbeck.data.layout import Layout
 
-ClassifierHead = Literal["classifier", "token_classifier", "span", "vectors"]
+ClassifierHead = Literal[
+    "classifier", "token_classifier", "span", "vectors", "masked_lm", "causal_lm"
+]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["texts", "words", "questions"]
+Reads = Literal["texts", "words", "questions", "prose"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Task(Protocol):
     `data.targets`. Of a task of words they are `WordOutputs` and `WordTargets`, which are indexed
     by rows too; its losses are of words [words, outputs]. Of a task of questions they are
     `SpanOutputs` and `SpanTargets`; its losses are of windows, whose places a `Layout` gives rows,
-    and of targets [windows, 2].
+    and of targets [windows, 2]. Of prose outputs are `WordOutputs` of places (`data.likely`); the
+    supervised loss is of log-probabilities [places] and tokens [places], and teachers are matched
+    over the teacher's likeliest tokens and the rest.
 
     Attributes:
         name: In recipes (`task`).
         score_name: Of the score that chooses states and that retention is a ratio of.
         reads: What a row is: a text (or pair) that is answered, one whose words are, or a question
-            that a piece of its context answers.
+            that a piece of its context answers, or prose whose tokens are foretold.
         head: What stands on top of the encoder.
         problem_type: What transformers calls the task of the head; None where it has no name.
         pipeline: transformers' name of the pipeline that serves it.
@@ -166,7 +170,10 @@ class Task(Protocol):
         ...
 
     def changed(self, outputs: Outputs, others: Outputs) -> np.ndarray:
-        """On which rows two models answer otherwise (bool [rows])."""
+        """On which rows two models answer otherwise (bool [rows]).
+
+        Of prose, where a row is many answers, on what share of each row's tokens.
+        """
         ...
 
     def alike(self, outputs: Outputs) -> bool:
@@ -214,5 +221,9 @@ def merit(task: Task, outputs: Outputs, targets: Targets) -> float:
 
 
 def agreement(task: Task, outputs: Outputs, others: Outputs) -> float:
-    """Share of rows on which two models answer alike, 0 to 1."""
-    return float(1 - task.changed(outputs, others).mean())
+    """Share of rows, or of the tokens of prose, on which two models answer alike, 0 to 1."""
+    changed = task.changed(outputs, others)
+    if task.reads == "prose":
+        counts = np.diff(outputs.offsets)
+        return float(1 - (changed * counts).sum() / max(1, counts.sum()))
+    return float(1 - changed.mean())

@@ -24,6 +24,7 @@ from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.losses import Counted
+from limbeck.training.tokens import TokensSide
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -72,6 +73,7 @@ class Lessons:
         companion: The teacher that gives the answers, where it learns along.
         masking: Hides words, which are the labels then; None shows the texts as they are.
         task: Which losses are right for them.
+        tokens: How the teacher's answers tell of tokens, where tokens are foretold.
     """
 
     encoded: Encoded
@@ -83,6 +85,7 @@ class Lessons:
     companion: LearningTeacher | None = None
     masking: Masking | None = None
     task: Task = SINGLE_LABEL
+    tokens: TokensSide | None = None
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
@@ -115,8 +118,22 @@ class Lessons:
         labels = self.labels[rows]
         if isinstance(labels, WordTargets):
             assert batch.words is not None
-            return replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
+            batch = replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
+            return batch if self.tokens is None else self._with_likely(batch, self.tokens)
         return replace(batch, labels=torch.from_numpy(labels))
+
+    def _with_likely(self, batch: Batch, side: TokensSide) -> Batch:
+        """The batch, which asks the student about the tokens that its teacher finds likely."""
+        import torch
+
+        assert batch.tokens is not None
+        answers = self.answers_about(batch)
+        likely = None
+        if answers is None:
+            likely = torch.zeros(len(batch.tokens), 0, dtype=torch.int64)
+        elif side.top_k:
+            likely = side.likely(answers.logits(batch.rows).cpu())
+        return replace(batch, likely=likely)
 
     def answers_about(self, batch: Batch) -> Answers | None:
         """The teacher's answers about a batch of these lessons."""

@@ -114,12 +114,14 @@ class Inputs:
 
     Attributes:
         student_logits: [batch, classes], [answered, classes] where words or places are answered,
-            or [masked, vocabulary] where words are masked.
+            or [masked, vocabulary] where words are masked. Where tokens are foretold log-
+            probabilities of the teacher's likeliest ones and of the rest.
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
         labels: Targets [batch] or [batch, classes]; of words [answered]; of questions [batch, 2],
-            the first and last of the row's places; or [masked], the tokens that were hidden.
+            the first and last of the row's places; [masked], the tokens that were hidden; or
+            [answered], those that are foretold.
         attention_mask: [batch, tokens].
         teacher_logits: As the student's, or None where no term needs them.
         teacher_states: The teacher's parts.
@@ -129,6 +131,8 @@ class Inputs:
             answers; counted in [batch * tokens]. None where answers are about texts.
         label_share: How many times as much of the step's labels as of its rows this part holds.
         layout: How the answers lie in the rows, where a row has any number of them.
+        foretold: [answered], log-probabilities of the tokens that stand there, where tokens are
+            foretold.
     """
 
     student_logits: Tensor
@@ -144,6 +148,7 @@ class Inputs:
     places: Tensor | None = None
     label_share: float = 1.0
     layout: Layout | None = None
+    foretold: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
     """The term's unweighted value over one part, a float32 scalar with gradients."""
     match term:
         case HardTerm():
-            return sides.task.hard(inputs.student_logits, inputs.labels, inputs.layout)
+            said = inputs.student_logits if inputs.foretold is None else inputs.foretold
+            return sides.task.hard(said, inputs.labels, inputs.layout)
         case LogitsTerm():
             return logits_value(term, inputs, sides.task)
         case VectorsTerm():

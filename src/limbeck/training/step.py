@@ -217,6 +217,7 @@ class Stepper:
         """What the terms look at; the teacher's side is on its way to the device."""
         assert batch.labels is not None  # from the lessons
         answers, rows = self._lessons.answers_about(batch), batch.rows
+        student_logits, foretold = said.logits.float(), None
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
         layout = layout_of(batch)
         teacher_logits = None
@@ -234,8 +235,13 @@ class Stepper:
                 part: self._moved(answers.states(part, rows, width=width, left=left))
                 for part in wanted
             }
+        if self._lessons.tokens is not None:
+            foretold, student_logits = student_logits[:, 0], student_logits[:, 1:]
+            if teacher_logits is not None:
+                teacher_logits = self._lessons.tokens.classes(teacher_logits, batch.likely)
         return Inputs(
-            student_logits=said.logits.float(),
+            student_logits=student_logits,
+            foretold=foretold,
             student_states={part: state.float() for part, state in said.states.items()},
             projected={part: state.float() for part, state in said.projected.items()},
             exit_logits={layer: logits.float() for layer, logits in said.exits.items()},
