@@ -51,7 +51,11 @@ def test_refuses_settings_that_do_not_fit(
 ) -> None:
     """Each would train towards something else, or change nothing, unnoticed."""
     with pytest.raises(kind, match=found):
-        distill(make(causal, CAUSAL, tmp_path, **settings))
+        distill(make(causal, settings.get("task", CAUSAL), tmp_path, **_others(settings)))
+
+
+def _others(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "task"}
 
 
 def test_refuses_outside_texts(causal: Path, make: Make, texts: dict, tmp_path: Path) -> None:
