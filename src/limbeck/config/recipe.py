@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from limbeck.config.evaluation import EvaluationConfig, ExportConfig
 from limbeck.config.frontier import FrontierConfig
 from limbeck.config.methods import method_names, with_method
 from limbeck.config.schedule import Strict
@@ -16,6 +17,7 @@ from limbeck.config.stages import (
     AssistantConfig,
     AugmentConfig,
     EnsembleConfig,
+    OnPolicyConfig,
     PretrainingConfig,
     Stage,
     terms_that_say_something,
@@ -233,6 +235,8 @@ class ObjectiveConfig(Strict):
         "a gradient of the same norm on the first layer, or so that what falls slowly counts more.",
     )
 
+    on_policy: OnPolicyConfig = Field(default_factory=lambda: OnPolicyConfig())
+
     @field_validator("terms")
     @classmethod
     def _says_something(cls, terms: tuple[Term, ...] | None) -> tuple[Term, ...] | None:
@@ -277,49 +281,6 @@ class TrainingConfig(Strict):
     )
     checkpoint_steps: PositiveInt = Field(default=200, description="Steps between checkpoints.")
     log_steps: PositiveInt = Field(default=20, description="Steps between lines of log.jsonl.")
-
-
-class EvaluationConfig(Strict):
-    """What is measured, and against what."""
-
-    control: bool = Field(
-        default=True, description="Train the same student without the teacher too."
-    )
-    control_epochs: PositiveInt | None = Field(
-        default=None,
-        description="Passes of the control arm; by default as many as give it the student's steps, "
-        "at most 10, so that it is not the shorter training that loses.",
-    )
-    bootstrap: PositiveInt = Field(
-        default=2000, description="Resamples behind a confidence interval."
-    )
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        default=0.95, description="Its level."
-    )
-    speed_texts: PositiveInt = Field(
-        default=200, description="Texts in a round of the latency test."
-    )
-    speed_rounds: PositiveInt = Field(
-        default=3, description="Rounds, alternating between the models."
-    )
-    memory: bool = Field(
-        default=True, description="Measure peak memory, each model in its own process."
-    )
-
-
-class ExportConfig(Strict):
-    """The gate: what an exported model must keep."""
-
-    score_tolerance: Share = Field(
-        default=0.005,
-        description="Largest loss of test score against the student that is accepted; of a "
-        "language model, as a share of its score.",
-    )
-    flip_tolerance: Share = Field(
-        default=0.05,
-        description="Largest share of answers (of a language model: likeliest tokens) that may "
-        "differ from the student's.",
-    )
 
 
 class Recipe(Strict):

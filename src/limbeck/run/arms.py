@@ -21,6 +21,7 @@ from limbeck.run.objective import stage_training
 from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.pretraining import choose_machine, pretrained_folder
+from limbeck.run.prose import samples_of, tokens_side
 from limbeck.run.pruning import prune_again, prune_in_rounds
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
@@ -37,7 +38,6 @@ from limbeck.training.choice import Machine
 from limbeck.training.lessons import Exam, Lessons, teacher_side
 from limbeck.training.log import Log
 from limbeck.training.loop import Outcome, train
-from limbeck.training.tokens import TokensSide
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -126,6 +126,7 @@ def train_arm(
     kept = prune_in_rounds(built.model, terms, room)
     if name != "control":
         companion = companion_of(plan, teacher, terms)
+        lessons = replace(lessons, samples=samples_of(plan, teacher))
     if companion is not None:
         lessons = replace(lessons, answers=companion, companion=companion)
     title = "distilling" if name == "student" else f"training the {name} arm"
@@ -193,14 +194,6 @@ def classroom(
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     return Classroom(plan, teacher, lessons, exam, machine, run, name)
-
-
-def tokens_side(plan: Plan, teacher: Teacher) -> TokensSide | None:
-    """How a language model tells its student of tokens; None for other models."""
-    if plan.task.reads != "prose":
-        return None
-    kept = plan.trimmed.kept if plan.trimmed else None
-    return TokensSide.of(teacher.kind.top_k, kept, vocabulary=int(plan.teacher.config.vocab_size))
 
 
 def _pruning_note(kept: Kept) -> str:

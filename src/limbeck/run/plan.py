@@ -35,14 +35,13 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.prose import check_prose, refuse_other_vocabulary
 from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.student.plan import Counts, StudentPlan, count_parameters, plan_student
 from limbeck.student.pruned import embeddings_gone, parameters_gone, refuse_unprunable
 from limbeck.student.vocabulary import Trimmed
-from limbeck.tasks.head import OF_TOKENS
 from limbeck.tasks.known import task_of_teacher
 from limbeck.tasks.task import Task
-from limbeck.teacher.foretelling import check_head_of_tokens
 from limbeck.teacher.load import Checkpoint, backend_of, class_names, look_at
 from limbeck.teacher.pooling import note_length
 from limbeck.training.loop import planned_steps
@@ -116,9 +115,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     recipe = settled_precision(recipe)
     teacher = look_at(recipe.teacher)
     task = task_of_teacher(teacher.config, recipe.task, where=teacher.path)
-    if task.head in OF_TOKENS:
-        check_head_of_tokens(teacher, task.head)
-        _refuse_budget(recipe)
+    check_prose(recipe, teacher, task)
     material = None
     if recipe.student.open_budget:
         material, encoded = gather(recipe, teacher, task, cache, datasets)
@@ -192,16 +189,6 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         checkpoint_mb=student_counts.float32_mb * (6 if recipe.evaluation.control else 4) * 2
         + (teacher_counts.float32_mb * 6 if learns_along(recipe) else 0),
     )
-
-
-def _refuse_budget(recipe: Recipe) -> None:
-    if recipe.student.open_budget:
-        raise RecipeError(
-            "student.budget",
-            "the costs of structures are known of models that answer whole texts, and a language "
-            "model foretells every token of them",
-            "Give the student's sizes (student.layers); the report says how fast it is.",
-        )
 
 
 def gather(
@@ -375,8 +362,7 @@ def _refuse_other_tokens(
     student: StudentPlan, teacher: Checkpoint, objective: Objective, recipe: Recipe
 ) -> None:
     of_tokens = student.head == "span" and objective.needs_teacher
-    if student.init == "checkpoint" and student.head in OF_TOKENS:
-        _refuse_other_vocabulary(student, teacher, recipe)
+    refuse_other_vocabulary(student, teacher, recipe)
     if student.init != "checkpoint" or not (objective.parts or of_tokens):
         return
     if tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend):
@@ -393,22 +379,6 @@ def _refuse_other_tokens(
         f"a term compares states of the same tokens, but the student from "
         f"{recipe.student.checkpoint} has another tokenizer than the teacher",
         "Use the terms hard, logits and exits with this student.checkpoint.",
-    )
-
-
-def _refuse_other_vocabulary(student: StudentPlan, teacher: Checkpoint, recipe: Recipe) -> None:
-    """Refuse a student that foretells other tokens, or the same ones of shorter blocks."""
-    own, theirs = (one.max_tokens(recipe.data.max_tokens) for one in (student.checkpoint, teacher))
-    same = tokenizer_bytes(student.checkpoint.backend) == tokenizer_bytes(teacher.backend)
-    if same and own >= theirs:
-        return
-    raise RecipeError(
-        "student.checkpoint",
-        f"teacher and student foretell the same tokens of the same blocks, but "
-        f"{recipe.student.checkpoint} "
-        + ("has another tokenizer" if not same else f"takes {own} tokens of {theirs}"),
-        "Use a checkpoint with the teacher's tokenizer (and set data.max_tokens to what it takes), "
-        "or cut the student out of the teacher; student.vocabulary: trim then drops tokens.",
     )
 
 

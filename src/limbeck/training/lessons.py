@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.config.stages import OnPolicyConfig
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
@@ -24,6 +25,7 @@ from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.losses import Counted
+from limbeck.training.samples import Samples
 from limbeck.training.tokens import TokensSide
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Lessons:
         masking: Hides words, which are the labels then; None shows the texts as they are.
         task: Which losses are right for them.
         tokens: How the teacher's answers tell of tokens, where tokens are foretold.
+        samples: Steps on what the student writes itself, or None.
     """
 
     encoded: Encoded
@@ -86,9 +89,12 @@ class Lessons:
     masking: Masking | None = None
     task: Task = SINGLE_LABEL
     tokens: TokensSide | None = None
+    samples: Samples | None = None
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
+        if self.samples is not None and self.samples.own(number):
+            return self._written(rows, self.samples.settings)
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
         if self.masking is not None:
@@ -106,6 +112,17 @@ class Lessons:
             labelled=with_label,
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
+        )
+
+    def _written(self, rows: np.ndarray, settings: OnPolicyConfig) -> Counted:
+        """Of rows that the student writes: their new tokens are what is compared."""
+        longest = settings.prompt_tokens + settings.new_tokens
+        return Counted(
+            rows=len(rows),
+            answered=len(rows) * settings.new_tokens,
+            labelled=0,
+            tokens=len(rows) * longest,
+            pairs=len(rows) * longest**2,
         )
 
     def batch(self, checkpoint: Checkpoint, rows: np.ndarray, number: int) -> Batch:
