@@ -99,7 +99,7 @@ def foretelling(
         What the model's logits are to be handed to: most are what is wanted already.
     """
     decoder: Any = model.get_output_embeddings()
-    whole = decoder.forward
+    whole, own = decoder.forward, vars(decoder).get("forward")
     done: list[bool] = []
 
     def forward(states: Tensor) -> Tensor:
@@ -115,6 +115,8 @@ def foretelling(
             yield reduced
     finally:
         del decoder.forward
+        if own is not None:  # somebody's own, as that of a table updated by row
+            decoder.forward = own
 
 
 def _in_chunks(
