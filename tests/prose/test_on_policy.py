@@ -103,6 +103,7 @@ def test_a_student_learns_from_its_own_texts_alone(
         ],
         "evaluation.control": False,
         "training.accumulate": 2,
+        "training.precision": "bfloat16",  # whose weights are read by no pass outside of autocast
     }
     distill(make(causal, "causal_language_modeling", tmp_path, **settings))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]

@@ -217,13 +217,18 @@ class Stepper:
 
     def _asked(self, rows: np.ndarray, number: int) -> tuple[Batch, Answers | None]:
         """What the student is asked about some rows, and what its teacher says to that."""
+        import torch
+
         lessons = self._lessons
         samples, tokens = lessons.samples, lessons.tokens
         if samples is None or tokens is None or not samples.own(number):
             batch = lessons.batch(self._checkpoint, rows, number)
             return batch, lessons.answers_about(batch)
         model: PreTrainedModel = self.joint.model  # pyright: ignore[reportAssignmentType]
-        written = samples.written(model, self._checkpoint.batch(lessons.encoded, rows), number)
+        batch = self._checkpoint.batch(lessons.encoded, rows)
+        low = self._machine.precision == "bfloat16"
+        with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=low):
+            written = samples.written(model, batch, number)
         return samples.judged(written, tokens.likely if tokens.top_k else None)
 
     def _inputs(
