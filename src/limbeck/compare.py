@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.config.recipe import Recipe, TeacherConfig
+from limbeck.data.encode import encoded_rows
 from limbeck.data.per_word import Targets
 from limbeck.data.targets import labelled, rows_left_out
 from limbeck.data.texts import Texts
@@ -47,6 +48,8 @@ def compare(recipe: Recipe, student: str) -> Comparison:
             "Compare models with the same class names in the same order (config.json, id2label).",
         )
     task, rows, labels, names = _rows(recipe, teacher, task)
+    if task.reads == "prose":
+        _refuse_other_tokens(recipe, teacher, other, rows)
     with threads(cores_or(recipe.training.threads)):
         contenders = [
             _served("teacher", recipe.teacher, teacher, recipe.data.max_tokens),
@@ -71,6 +74,27 @@ def compare(recipe: Recipe, student: str) -> Comparison:
         agreement=agreement(task, measured.logits["student"], measured.logits["teacher"]),
         difference=span(measured.resamples.difference("student", "teacher")),
     )
+
+
+def _refuse_other_tokens(
+    recipe: Recipe, teacher: Checkpoint, other: Checkpoint, rows: Texts
+) -> None:
+    """Refuse two language models that cut the rows into other tokens."""
+    wished = recipe.data.max_tokens
+    limit = min(teacher.max_tokens(wished), other.max_tokens(wished))
+    own, theirs = (
+        [len(ids) for ids, _, _ in encoded_rows(rows, one.backend, limit)]
+        for one in (other, teacher)
+    )
+    longer = teacher.max_tokens(wished) != other.max_tokens(wished)
+    if longer or own != theirs:
+        raise TeacherError(
+            other.path,
+            f"it cuts the rows into {sum(own)} tokens, the teacher into {sum(theirs)}"
+            + (", in blocks of other lengths" if longer else "")
+            + ": a perplexity a token of the one is none of the other's",
+            "Compare language models of one tokenizer, and set data.max_tokens to what both take.",
+        )
 
 
 def export_gated(recipe: Recipe, output: Path) -> list[Export]:

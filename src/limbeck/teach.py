@@ -17,10 +17,12 @@ from limbeck.files import whole_folder, write_json
 from limbeck.machine import cores_or, threads
 from limbeck.progress import say
 from limbeck.run.material import Datasets, Labelled, Material, first_row, gather_material
+from limbeck.tasks.head import OF_TOKENS
 from limbeck.tasks.known import task_of_rows
 from limbeck.tasks.settling import mark
 from limbeck.tasks.task import says_one_thing
 from limbeck.teacher.ask import predict_logits
+from limbeck.teacher.foretelling import check_head_of_tokens
 from limbeck.teacher.load import (
     Checkpoint,
     load_classifier,
@@ -32,6 +34,7 @@ from limbeck.training.choice import choose
 from limbeck.training.lessons import Exam, Lessons
 from limbeck.training.log import Log
 from limbeck.training.loop import train
+from limbeck.training.tokens import TokensSide
 
 
 def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
@@ -65,7 +68,10 @@ def teach(recipe: TeachRecipe, *, datasets: Datasets | None = None) -> float:
         )
     base = look_at(recipe.base, role="base encoder")
     work = output.with_name(f".{output.name}.teaching")
-    task = task_of_rows(first_row(recipe.data, datasets), recipe.data, recipe.task)
+    shown = first_row(recipe.data, datasets) if recipe.task == "auto" else {}
+    task = task_of_rows(shown, recipe.data, recipe.task)
+    if task.head in OF_TOKENS:
+        check_head_of_tokens(base, task.head)
     if task.apart:
         raise RecipeError(
             "task",
@@ -118,6 +124,9 @@ def _teach(
             teacher=None,
             ids=row_ids(material.train.texts, lessons),
             task=material.task,
+            tokens=TokensSide.of(0, None, vocabulary=int(base.config.vocab_size))
+            if material.task.reads == "prose"
+            else None,
         ),
         Exam(encoded(material.validation), material.validation.labels, material.task),
         config=recipe.training,

@@ -17,6 +17,7 @@ SOFT = {"temperature": ROWS, "weights": ROWS}
 VALUES = torch.empty(4, 2, device="meta")
 SPANS = torch.empty(4, 5, 2, device="meta")
 CALLS = {
+    "all_foretold": ((LOGITS, LABELS), {}),
     "attention_distribution_kl": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
     "attention_kl": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
     "attention_score_mse": ((SCORES, SCORES), {"attention_mask": MASK, "heads": "mean"}),
@@ -30,12 +31,14 @@ CALLS = {
     "correctness_weights": ((LOGITS, LABELS), {}),
     "decoupled_kd": ((LOGITS, LOGITS, LABELS), {**SOFT, "alpha": 1.0, "beta": 2.0}),
     "entropy_weights": ((LOGITS,), {}),
+    "foretold": ((LOGITS, LABELS, MASK[:, :2]), {}),
     "gap_temperature": ((LOGITS, LOGITS), {"temperature": 4.0, "spread": 1.0, "focus": 1.0}),
     "hard_cross_entropy": ((LOGITS, LABELS), {"weights": ROWS}),
     "hidden_cosine": ((STATES, STATES), {"attention_mask": MASK}),
     "hidden_mse": ((STATES, STATES), {"attention_mask": MASK}),
     "hidden_normalized_mse": ((STATES, STATES), {"attention_mask": MASK}),
     "in_batch_similarity_kl": ((VECTORS, LOGITS), {"temperature": 0.1}),
+    "likeliest": ((LOGITS, LABELS), {"k": 2}),
     "listwise_cross_entropy": ((STATES[..., 0], STATES[..., 0], MASK), {}),
     "listwise_kl": ((STATES[..., 0], STATES[..., 0], MASK), {"temperature": 2.0}),
     "logit_correlation": ((LOGITS, LOGITS), {"temperature": 2.0, "beta": 1.0, "gamma": 1.0}),
@@ -62,6 +65,8 @@ CALLS = {
     "split_heads": ((STATES, 2), {}),
     "standardize_logits": ((LOGITS,), {}),
     "target_mse": ((VALUES, VALUES), {}),
+    "teacher_classes": ((VALUES, VALUES > 0), {"vocabulary": 6}),
+    "token_cross_entropy": ((ROWS, LABELS), {}),
     "top_k_kl": ((VECTORS, MASK[:, :2], VALUES), {"temperature": 2.0, "tail": True}),
     "transport_weights_update": (
         (LOGITS, LOGITS),

@@ -11,8 +11,9 @@ import torch
 
 from limbeck.config.terms import HardTerm, LogitsTerm, Term, VectorsTerm
 from limbeck.tasks.single_label import SINGLE_LABEL
+from limbeck.training.inputs import Counted, Inputs, Sides
 from limbeck.training.layer_maps import Depths
-from limbeck.training.losses import Counted, Inputs, Sides, share, term_value
+from limbeck.training.losses import share, term_value
 from limbeck.training.watch import Watch
 
 SIDES = Sides(

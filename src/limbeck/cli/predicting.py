@@ -48,7 +48,7 @@ def _answer(predictor: Predictor, texts: str, data: DataConfig, stream: TextIO) 
 
 def _write(predictor: Predictor, rows: Iterator[Item], stream: TextIO) -> None:
     if predictor.task.reads != "texts":
-        tell = _found_entities if predictor.task.reads == "words" else _found_answer
+        tell = _TELLING[predictor.task.reads]
         for prediction in predictor.stream(rows):
             stream.write(json.dumps(tell(prediction), ensure_ascii=False) + "\n")
         return
@@ -68,6 +68,26 @@ def _found_answer(prediction: Prediction) -> dict[str, Any]:
     start, end = prediction.span or (None, None)
     score = None if prediction.probability is None else round(prediction.probability, 6)
     return {"answer": prediction.label, "start": start, "end": end, "score": score}
+
+
+def _found_tokens(prediction: Prediction) -> dict[str, Any]:
+    said = prediction.foretold
+    assert said is not None
+    likely = [
+        [{"token": one.token, "probability": round(one.probability, 6)} for one in place]
+        for place in said.likely
+    ]
+    if said.perplexity is None:
+        return {"gaps": likely}
+    return {"perplexity": round(said.perplexity, 4), "tokens": said.tokens, "next": likely[0]}
+
+
+_TELLING: dict[str, Callable[[Prediction], dict[str, Any]]] = {
+    "words": _found_entities,
+    "questions": _found_answer,
+    "prose": _found_tokens,
+}
+"""A prediction as a line, where a row is more than one answer."""
 
 
 def _class_lines(answers: np.ndarray, labels: Sequence[str]) -> Iterator[str]:

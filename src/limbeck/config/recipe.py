@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from limbeck.config.evaluation import EvaluationConfig, ExportConfig
 from limbeck.config.frontier import FrontierConfig
 from limbeck.config.methods import method_names, with_method
 from limbeck.config.parallel import ParallelConfig
@@ -17,6 +18,7 @@ from limbeck.config.stages import (
     AssistantConfig,
     AugmentConfig,
     EnsembleConfig,
+    OnPolicyConfig,
     PretrainingConfig,
     Stage,
     terms_that_say_something,
@@ -29,7 +31,8 @@ from limbeck.errors import nearest
 Share = Annotated[float, Field(ge=0, le=1)]
 TaskName = Literal[
     "auto", "single_label", "multi_label", "regression", "token_classification",
-    "question_answering", "sentence_embeddings", "reranking",
+    "question_answering", "sentence_embeddings", "reranking", "causal_language_modeling",
+    "masked_language_modeling",
 ]  # fmt: skip
 
 
@@ -142,6 +145,19 @@ class DataConfig(Strict):
         description="reranking: passages that a training query keeps at most, half of them "
         "relevant at most; judged queries keep all.",
     )
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.15, description="masked_language_modeling: share of a block's tokens hidden."
+    )
+    mask_copies: PositiveInt = Field(
+        default=1,
+        description="masked_language_modeling: rows a block is, each with other tokens hidden; 7 "
+        "at a share of 0.15 hide each once.",
+    )
+    mask_seed: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="masked_language_modeling: of which are hidden, the same ones in knowledge, "
+        "training and evaluation.",
+    )
     clean: CleanConfig = Field(default_factory=lambda: CleanConfig())
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig())
 
@@ -178,6 +194,12 @@ class KnowledgeConfig(Strict):
         description="feedback: share of the labelled training rows on which the student's loss is "
         "taken; it never learns from them.",
     )
+    top_k: PositiveInt | None = Field(
+        default=None,
+        description="Language models: how many of the teacher's likeliest tokens are kept at each "
+        "place, 8 bytes each; all others are one more class. 64 when not given; with source live "
+        "the whole vocabulary.",
+    )
     states: Literal["float16", "int8"] = Field(
         default="float16",
         description="How the teacher's vectors (hidden states, queries, keys, values) are kept. "
@@ -206,6 +228,8 @@ class ObjectiveConfig(Strict):
         description="Adapt the weights while training: so that every term, before its weight, has "
         "a gradient of the same norm on the first layer, or so that what falls slowly counts more.",
     )
+
+    on_policy: OnPolicyConfig = Field(default_factory=lambda: OnPolicyConfig())
 
     @field_validator("terms")
     @classmethod
@@ -253,49 +277,6 @@ class TrainingConfig(Strict):
     log_steps: PositiveInt = Field(default=20, description="Steps between lines of log.jsonl.")
 
 
-class EvaluationConfig(Strict):
-    """What is measured, and against what."""
-
-    control: bool = Field(
-        default=True, description="Train the same student without the teacher too."
-    )
-    own_texts: bool = Field(
-        default=True,
-        description="Where unlabelled texts or altered copies are added to the training rows: "
-        "train the same student without them too, to tell what they bought.",
-    )
-    control_epochs: PositiveInt | None = Field(
-        default=None,
-        description="Passes of the control arm, and of own_texts; by default as many as give it "
-        "the student's steps, at most 10, so that it is not the shorter training that loses.",
-    )
-    bootstrap: PositiveInt = Field(
-        default=2000, description="Resamples behind a confidence interval."
-    )
-    confidence: Annotated[float, Field(gt=0.5, lt=1, description="Its level.")] = 0.95
-    speed_texts: PositiveInt = Field(
-        default=200, description="Texts in a round of the latency test."
-    )
-    speed_rounds: PositiveInt = Field(
-        default=3, description="Rounds, alternating between the models."
-    )
-    memory: bool = Field(
-        default=True, description="Measure peak memory, each model in its own process."
-    )
-
-
-class ExportConfig(Strict):
-    """The gate: what an exported model must keep."""
-
-    score_tolerance: Share = Field(
-        default=0.005,
-        description="Largest loss of test score against the student that is accepted.",
-    )
-    flip_tolerance: Share = Field(
-        default=0.05, description="Largest share of answers that may differ from the student's."
-    )
-
-
 class Recipe(Strict):
     """Everything a run is made from. Running a resolved recipe again gives the same student."""
 
@@ -307,7 +288,8 @@ class Recipe(Strict):
         description="What the model does; auto reads it from the teacher's config: classes (one a "
         "text), sets of classes, a number, tags of words, or answers to questions; from its "
         "modules.json: sentence embeddings; from rows that are queries with candidates: reranking. "
-        "A text may be a pair of texts in the first three.",
+        "A text may be a pair of texts in the first three. A language model's task is to be named: "
+        "most are given to be fine-tuned.",
     )
     method: str = Field(
         default="logits", description="See `limbeck methods`; sets defaults of other keys."

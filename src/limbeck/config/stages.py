@@ -105,6 +105,19 @@ class AssistantConfig(Strict):
     )
 
 
+class OnPolicyConfig(Strict):
+    """causal_language_modeling: steps on texts that the student writes, its teacher asked live."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="Of the steps that are on the student's own texts: it writes on behind the "
+        "beginnings of training texts, and terms compare what both think there. 0 for none.",
+    )
+    prompt_tokens: PositiveInt = Field(default=16, description="Of a text that is written on.")
+    new_tokens: PositiveInt = Field(default=32, description="That the student writes.")
+    temperature: PositiveFloat = Field(default=1.0, description="Of the student while it writes.")
+
+
 class EnsembleConfig(Strict):
     """More teachers beside the first: their answers are mixed into one."""
 

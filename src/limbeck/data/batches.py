@@ -38,6 +38,10 @@ class Batch:
             row after the other, those without a token too. None where places are masked tokens.
         lists: int64 [batch], the query that each row is a candidate of, counted from 0 in the
             batch, if a query's rows stand together; None where rows are not compared.
+        tokens: int64 [answered], the tokens that are foretold, -1 where nobody knows; None where
+            none are.
+        likely: int64 [answered, k], the tokens beside these whose probabilities are asked for, -1
+            for none; None asks for the likeliest.
     """
 
     rows: np.ndarray
@@ -48,6 +52,8 @@ class Batch:
     labels: Tensor | None = None
     words: Tensor | None = None
     lists: Tensor | None = None
+    tokens: Tensor | None = None
+    likely: Tensor | None = None
 
     def pinned(self) -> Batch:
         """The same in page-locked memory, from which an accelerator copies while it computes."""
@@ -64,6 +70,8 @@ class Batch:
             labels=pinned(self.labels),
             words=pinned(self.words),
             lists=pinned(self.lists),
+            tokens=pinned(self.tokens),
+            likely=pinned(self.likely),
         )
 
 
@@ -199,13 +207,16 @@ def collate(
         if encoded.type_ids is not None:
             segment[real] = rows_of(encoded.type_ids, starts, lengths)
     mask = real.astype(np.int64)
-    places = words = None
+    places = words = tokens = None
     if encoded.places is not None:
         shift = width - lengths if left else np.zeros_like(lengths)
         places, words = map(
             torch.from_numpy,
             _word_places(encoded.places, rows, np.arange(len(rows)) * width + shift),
         )
+        if encoded.tokens is not None:  # every place is a token's
+            own = encoded.tokens[words_of(encoded.places.offsets, rows)[0]]
+            tokens = torch.from_numpy(own.astype(np.int64))
     lists = None
     if encoded.lists is not None:
         whose = np.searchsorted(encoded.lists, rows, side="right")
@@ -218,6 +229,7 @@ def collate(
         places=places,
         words=words,
         lists=lists,
+        tokens=tokens,
     )
 
 

@@ -216,6 +216,7 @@ def _fresh(reader: Reader) -> Tokenizer:
 def _of_windows(encoded: Encoded, rows: np.ndarray) -> Spans:
     """The spans of windows; what is no context counts as special."""
     assert encoded.groups is not None
+    assert encoded.groups.spans is not None
     first, end = int(encoded.offsets[rows[0]]), int(encoded.offsets[rows[-1] + 1])
     places = np.asarray(encoded.groups.spans[2 * first : 2 * end]).reshape(-1, 2).astype(np.int64)
     starts, ends = places.T.copy()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.data.block_rows import block_ids, encode_blocks
 from limbeck.data.candidates import Candidates, pairs_of
 from limbeck.data.encoded import Encoded
 from limbeck.data.flat import FlatFile
@@ -39,8 +40,11 @@ def encode(texts: Texts, tokenizer: Tokenizer, *, max_tokens: int, folder: Path)
         folder: Where encoded texts are kept, addressed by texts, tokenizer and `max_tokens`.
 
     Returns:
-        A row a text, but of questions a row a window, and of queries a row a candidate.
+        A row a text, but of questions a row a window, of queries a row a candidate, and of running
+        text a row a block.
     """
+    if texts.reading is not None:
+        return encode_blocks(texts, tokenizer, max_tokens=max_tokens, folder=folder)
     if texts.windowing is not None:
         return encode_windows(texts, tokenizer, max_tokens=max_tokens, folder=folder)
     digest = hashlib.blake2b(tokenizer_bytes(tokenizer), digest_size=16)
@@ -88,6 +92,9 @@ def encoded_rows(
     texts: Texts, tokenizer: Tokenizer, max_tokens: int
 ) -> Iterator[tuple[list[int], list[int], bool]]:
     """Token ids, segment ids and whether the text was cut, row by row."""
+    if texts.reading is not None:
+        yield from block_ids(texts, tokenizer, max_tokens)
+        return
     if texts.windowing is not None:
         yield from window_ids(texts, tokenizer, max_tokens)
         return

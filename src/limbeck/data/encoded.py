@@ -21,13 +21,14 @@ class Groups:
     Attributes:
         offsets: int64 [texts + 1]: text i has rows offsets[i] to offsets[i + 1].
         answers: int64 [rows, 2], where the right answer starts and ends among a row's places, 0
-            twice where the row does not hold it; -100 where nobody has said.
-        spans: int32, two numbers a token: the characters of the text that it stands for.
+            twice where the row does not hold it; -100 where nobody has said. None of blocks, whose
+            tokens are foretold.
+        spans: int32, two numbers a token: the characters of the text that it stands for; likewise.
     """
 
     offsets: np.ndarray
-    answers: np.ndarray
-    spans: np.ndarray | FlatFile
+    answers: np.ndarray | None = None
+    spans: np.ndarray | FlatFile | None = None
 
     def texts(self, rows: np.ndarray) -> np.ndarray:
         """The text of each row."""
@@ -45,12 +46,15 @@ class Encoded:
         cut: Number of texts that were longer than `max_tokens`; of questions, that were shortened.
         max_tokens: The longest a row can be.
         places: The first token of each word, if answers are about words; the tokens at which an
-            answer may start or end, if they are pieces of the texts; else None.
-        groups: Which text each row is a window of; None where each row is a text.
+            answer may start or end, if they are pieces of the texts; those whose states foretell
+            tokens, if texts are foretold; else None.
+        groups: Which text each row is a window (or block) of; None where each row is a text.
         lists: int64 [queries + 1], where rows are pairs of a query and a candidate: query i has
             rows lists[i] to lists[i + 1], which are compared with each other, so that no batch of
             a training parts them.
         cut_like: Whose windows these rows have; empty for their own tokenizer's.
+        tokens: int32 [places], the tokens that are foretold, -1 where nobody knows; None where none
+            are.
     """
 
     ids: np.ndarray | FlatFile
@@ -62,6 +66,7 @@ class Encoded:
     groups: Groups | None = None
     lists: np.ndarray | None = None
     cut_like: str = ""
+    tokens: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -118,10 +123,22 @@ class Encoded:
         if self.groups is None:
             return outputs
         assert isinstance(outputs, WordOutputs)
+        if self.groups.spans is None:
+            return blocks_together(outputs, self.groups.offsets)
         tokens = np.repeat(self.offsets[:-1], np.diff(outputs.offsets)) + outputs.places
         return grouped(
             outputs, self.groups.offsets, np.asarray(self.groups.spans).reshape(-1, 2)[tokens]
         )
+
+
+def blocks_together(outputs: WordOutputs, offsets: np.ndarray) -> WordOutputs:
+    """Outputs of blocks as outputs of texts.
+
+    Args:
+        outputs: Each block's.
+        offsets: int64 [texts + 1], the blocks of each text.
+    """
+    return WordOutputs(outputs.values, outputs.offsets[offsets], outputs.places)
 
 
 def grouped(outputs: WordOutputs, offsets: np.ndarray, spans: np.ndarray) -> SpanOutputs:

@@ -148,6 +148,7 @@ def _encoded(questions: Sequence[Question], tokenizer: Tokenizer, how: Cutting) 
 
 def _characters(windows: Encoded, groups: Groups, row: int) -> tuple[int, int]:
     """The characters of the context that a window holds, end excluded."""
+    assert groups.spans is not None
     tokens = slice(2 * int(windows.offsets[row]), 2 * int(windows.offsets[row + 1]))
     spans = np.asarray(groups.spans[tokens]).reshape(-1, 2)
     seen = spans[spans[:, 1] > spans[:, 0]]

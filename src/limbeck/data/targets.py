@@ -67,13 +67,24 @@ def row_targets(targets: Targets, encoded: Encoded) -> Targets:
 
     A candidate has none where its query's say nothing of their order.
 
+    Of running text these are the tokens that are foretold, -100 in texts for the teacher alone.
+
     Args:
         targets: Of the texts.
         encoded: Their rows.
     """
     if isinstance(targets, RankTargets):
         return targets.lessons()
-    return targets if encoded.groups is None else encoded.groups.answers
+    if encoded.groups is None:
+        return targets
+    if encoded.tokens is None:
+        return encoded.groups.answers
+    assert encoded.places is not None
+    offsets = encoded.places.offsets
+    places = np.diff(offsets[encoded.groups.offsets])
+    learned = np.repeat(targets != UNLABELLED, places)
+    values = np.where(learned, encoded.tokens, UNLABELLED).astype(np.int64)
+    return WordTargets(values, offsets, ())
 
 
 def rows_left_out(targets: Targets, source: str) -> int:

@@ -19,6 +19,7 @@ from limbeck.data.asked import Asked, Windowing
 from limbeck.data.candidates import Candidates
 from limbeck.data.clean import cleaner
 from limbeck.data.columns import TextColumns, find, known, text_columns
+from limbeck.data.prose import Prose, Reading
 from limbeck.data.raw_labels import LabelForm
 from limbeck.data.read import Row
 from limbeck.data.spool import Spool, SpoolWriter
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from limbeck.data.words import Words
 
 UNLABELLED = -100
-Item = str | tuple[str, str] | WordedText | Asked | Candidates
-"""What a model is asked about: a text, a pair of texts, a text and its words, a question, or a
-query with its candidates."""
+Item = str | tuple[str, str] | WordedText | Asked | Candidates | Prose
+"""What a model is asked about: a text, a pair of texts, a text and its words, a question, a query
+with its candidates, or a text whose tokens are foretold."""
 _CHUNK = 16_384
 
 
@@ -45,7 +46,7 @@ def sides(item: Item) -> tuple[str, ...]:
     match item:
         case str():
             return (item,)
-        case WordedText():
+        case WordedText() | Prose():
             return (item.text,)
         case Asked():
             return (item.question, item.context)
@@ -53,6 +54,13 @@ def sides(item: Item) -> tuple[str, ...]:
             return (item.query, *item.passages)
         case _:
             return item
+
+
+def brief(item: Item, characters: int) -> Item:
+    """The item; of running text, which may be a book, no more than its beginning."""
+    if isinstance(item, Prose) and len(item.text) > characters:
+        return Prose(item.text[:characters], item.reading)
+    return item
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +76,7 @@ class Texts:
         words: Where the words of the texts stand, if answers are about words; else None.
         windowing: How contexts (the second texts) are read, if rows are questions; else None.
         listed: Whether rows are queries, whose second texts are the JSON lists of their candidates.
+        reading: Which tokens are foretold, if they are; else None.
     """
 
     name: str
@@ -78,6 +87,7 @@ class Texts:
     words: Words | None = None
     windowing: Windowing | None = None
     listed: bool = False
+    reading: Reading | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,6 +125,8 @@ class Texts:
                 elif self.paired:
                     seconds = batch.column("pair").slice(start, size).to_pylist()
                     yield self._pairs(texts, seconds)
+                elif self.reading is not None:
+                    yield [Prose(text, self.reading) for text in texts]
                 else:
                     yield texts
 
@@ -123,6 +135,8 @@ class Texts:
         text = self.texts[row]
         if self.words is not None:
             return WordedText(text, self.words.spans(row))
+        if self.reading is not None:
+            return Prose(text, self.reading)
         return self._pairs([text], [self.pairs[row]])[0] if self.paired else text
 
     def _pairs(self, texts: Sequence[str], seconds: Sequence[str]) -> list[Item]:
@@ -174,6 +188,8 @@ class Texts:
             digest.update(repr(self.windowing).encode())
         if self.listed:
             digest.update(b"candidates")
+        if self.reading is not None:
+            digest.update(repr(self.reading).encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
@@ -244,8 +260,8 @@ def gather(
             first, columns = row, text_columns(row, data, source)
         if labels is not None and label_column is None:  # the first objects may have no label
             label_column = _label_column(row, data, labels)
-        text = _text(row, columns.text, clean, where)
-        pair = None if columns.pair is None else _text(row, columns.pair, clean, where)
+        text = text_in(row, columns.text, clean, where)
+        pair = None if columns.pair is None else text_in(row, columns.pair, clean, where)
         writer.add(f"{name}/{before + number}", text, pair)
         cell = row.get(label_column) if label_column is not None else None
         column.add(None if labels is None else labels.read(cell, where))
@@ -270,7 +286,12 @@ class _LabelColumn:
         return tuple(self._places), np.frombuffer(self._codes, dtype=np.int32)
 
 
-def _text(row: Row, column: str, clean: Callable[[str], str], where: str) -> str:
+def text_in(row: Row, column: str, clean: Callable[[str], str], where: str) -> str:
+    """The cleaned text of a row's column.
+
+    Raises:
+        DataError: If there is none, or it holds half a character.
+    """
     text = row.get(column)
     cleaned = clean(text) if isinstance(text, str) else ""
     if not cleaned.strip():
@@ -315,8 +336,13 @@ def folded_hashes(texts: Texts) -> np.ndarray:
 def kinship(texts: Texts) -> np.ndarray:
     """One 64-bit hash a row, equal for rows that tell of each other: those of the same text.
 
-    Questions about one context are kin: who has learned to answer one knows the context of all.
+    Questions about one context are kin: who has learned to answer one knows the context of all. So
+    are passages of one file, which their ids name (``train/emma.txt#3``).
     """
+    if texts.reading is not None:
+        owners = (identity.rpartition("#")[0] for identity in texts.ids)
+        hashes, named = folded_hashes(texts), _hashes(owner or "" for owner in owners)
+        return np.where(named == _hashes([""])[0], hashes, named)
     if texts.windowing is None:
         return folded_hashes(texts)
     return _hashes(_folded(sides(item)[1]) for item in texts.items())

@@ -27,11 +27,22 @@ _RANKS = """from sentence_transformers import CrossEncoder
 
 passages = ["The river runs to the sea.", "It rained all day."]
 print(CrossEncoder("<this folder>").rank("Where does the river run?", passages))"""
+_TEXTS = {
+    "text-generation": """from transformers import pipeline
+
+write = pipeline("text-generation", model="<this folder>")
+print(write("Once upon a time", max_new_tokens=20))""",
+    "fill-mask": """from transformers import pipeline
+
+fill = pipeline("fill-mask", model="<this folder>")
+print(fill(f"The river runs to the {fill.tokenizer.mask_token}."))""",
+}
 
 
 def model_card(report: Report, task: Task) -> str:
     """README.md of the student's folder, in the form that model hubs read."""
-    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or "vectors"
+    unnamed = "tokens" if task.reads == "prose" else "vectors"
+    labels = ", ".join(str(name) for name in report.data["classes"][:20]) or unnamed
     scored = task.apart or task.reads == "queries"
     library = "sentence-transformers" if scored else "transformers"
     verdict = "\n\n".join(report.verdict)
@@ -74,6 +85,8 @@ def _usage(report: Report, task: Task) -> str:
         return _VECTORS
     if task.reads == "queries":
         return _RANKS
+    if task.reads == "prose":
+        return _TEXTS[task.pipeline]
     if task.reads == "questions":  # transformers 5 has no pipeline for it
         return _ANSWERS
     every = ", top_k=None" if task.problem_type == "multi_label_classification" else ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.config.recipe import EvaluationConfig
 from limbeck.data.per_word import Outputs, Targets
-from limbeck.data.texts import Item, Texts
+from limbeck.data.texts import Item, Texts, brief
 from limbeck.evaluation.bootstrap import Interval, Resamples
 from limbeck.evaluation.memory import peak_memory_mb
 from limbeck.evaluation.report import Performance, Span
@@ -19,6 +19,9 @@ from limbeck.progress import step
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import answer_all
 from limbeck.tasks.task import Task, agreement
+
+_CHARACTERS = 4
+"""A token's, about: of running text no more than a block is timed, as a service is asked."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def measure(
         outside: Texts that belong to no class.
     """
     texts = list(test.items())
+    asked = [brief(text, _CHARACTERS * max_tokens) for text in texts]
     logits: dict[str, Outputs] = {}
     with step("answering the test rows", len(contenders)) as bar:
         for contender in contenders:
@@ -106,12 +110,12 @@ def measure(
             for one in contenders
             if one.answerer is not None and one.in_bulk is not None
         },
-        texts,
+        asked,
         count=config.speed_texts,
         rounds=config.speed_rounds,
         seed=seed,
     )
-    memory = _memory(contenders, texts, config, max_tokens)
+    memory = _memory(contenders, asked, config, max_tokens)
     resamples = Resamples(
         {name: task.parts(values, labels) for name, values in logits.items()},
         count=config.bootstrap,

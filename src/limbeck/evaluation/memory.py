@@ -15,6 +15,7 @@ from typing import Any
 
 from limbeck.data.asked import Asked, Windowing
 from limbeck.data.candidates import Candidates
+from limbeck.data.prose import Prose, Reading
 from limbeck.data.texts import Item, characters
 from limbeck.data.worded import WordedText
 
@@ -78,6 +79,8 @@ def _told(item: Item) -> Any:
             return [item.question, item.context, asdict(item.windowing)]
         case Candidates():
             return asdict(item)
+        case Prose():
+            return {"text": item.text, "reading": asdict(item.reading)}
         case _:
             return item
 
@@ -87,6 +90,8 @@ def _item(told: Any) -> Item:
     if isinstance(told, str):
         return told
     if isinstance(told, dict):
+        if "reading" in told:
+            return Prose(told["text"], Reading(**told["reading"]))
         return Candidates(told["query"], tuple(told["passages"]))
     first, second, *windowing = told
     if windowing:

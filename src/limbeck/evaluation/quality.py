@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from limbeck.data.per_word import Outputs, Targets
-from limbeck.data.texts import Texts, sides
+from limbeck.data.texts import Texts, brief, sides
 from limbeck.evaluation.report import Disagreement
 from limbeck.tasks.task import Task
+
+_SHOWN = 600
+"""Characters of running text."""
 
 
 def worst_disagreements(
@@ -35,7 +38,7 @@ def worst_disagreements(
         found.append(
             Disagreement(
                 id=texts.ids[row],
-                text="\n".join(sides(item)),
+                text="\n".join(sides(brief(item, _SHOWN))),
                 label=task.wanted(labels[row], names),
                 teacher=theirs.words,
                 student=own.words,

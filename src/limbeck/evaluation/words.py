@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from limbeck.evaluation.report import Span
 
-_NO_SHARES = frozenset({"Spearman", "Pearson", "mean cosine to the teacher"})
+_LIKELIHOODS = frozenset({"1/perplexity", "1/pseudo-perplexity"})
+_NO_SHARES = _LIKELIHOODS | {"Spearman", "Pearson", "mean cosine to the teacher"}
 
 
 def is_share(score_name: str) -> bool:
@@ -24,6 +25,8 @@ def signed(value: float, score_name: str) -> str:
 
 def luck(rows: int, score_name: str) -> str:
     """About how much of a difference the choice of so few rows makes."""
+    if score_name in _LIKELIHOODS:  # it depends on their tokens
+        return "what the intervals span"
     return f"{100 / rows**0.5:.0f} points" if is_share(score_name) else f"{rows**-0.5:.2f}"
 
 
@@ -36,5 +39,7 @@ def change(difference: Span, score_name: str) -> str:
 
 def alike(share: float, rows: str, score_name: str) -> str:
     """On how many rows a student answers as its teacher; numbers are never quite the same."""
+    if score_name in _LIKELIHOODS:
+        return f"names the teacher's likeliest token at {share:.1%} of the places of {rows}"
     about = "" if is_share(score_name) else "about "
     return f"answers {share:.1%} of {rows} {about}as the teacher does"

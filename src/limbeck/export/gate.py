@@ -14,7 +14,7 @@ from limbeck.export.onnx_files import Variant, remove_unaccepted
 from limbeck.files import size_mb, write_json
 from limbeck.runtime.load import load_export
 from limbeck.student.plan import Counts
-from limbeck.tasks.task import Task
+from limbeck.tasks.task import Task, agreement
 
 
 def variant_contenders(variants: Sequence[Variant], counts: Counts) -> list[Contender]:
@@ -94,9 +94,18 @@ def _judged(
 ) -> Export:
     name = variant.name
     logits, speed = measured.logits[name], measured.speed[name]
-    flips = int(task.changed(logits, measured.logits[student]).sum())
     change = measured.resamples.difference(name, student).value
-    reason = _refusal(change, flips, logits, speed, measured.speed[student], config)
+    tolerated = config.score_tolerance
+    if task.reads == "prose":  # a likelihood a token is small: what counts is the share of it
+        tolerated *= measured.resamples.score(student).value
+    flips, answers, what = _flips(logits, measured.logits[student], task)
+    reason = _unequal(logits, change, tolerated)
+    if not reason and flips > config.flip_tolerance * answers:
+        reason = (
+            f"it answers {flips} of {answers} {what} otherwise than the student, more than the "
+            f"{config.flip_tolerance:.1%} tolerated"
+        )
+    reason = reason or _slower(speed, measured.speed[student])
     return Export(
         name=name,
         file=variant.path.name,
@@ -114,27 +123,26 @@ def _judged(
     )
 
 
-def _refusal(
-    change: float,
-    flips: int,
-    logits: Outputs,
-    speed: Speed,
-    student_speed: Speed,
-    config: ExportConfig,
-) -> str:
-    rows = len(logits)
+def _flips(logits: Outputs, student: Outputs, task: Task) -> tuple[int, int, str]:
+    """Answers that differ from the student's, all of them, and what they are of."""
+    if task.reads != "prose":
+        return int(task.changed(logits, student).sum()), len(logits), "test rows"
+    answers = int(logits.offsets[-1])
+    return round((1 - agreement(task, logits, student)) * answers), answers, "test tokens"
+
+
+def _unequal(logits: Outputs, change: float, tolerated: float) -> str:
     if not finite(logits):
         return "some of its answers are NaN or infinite"
-    if change < -config.score_tolerance:
+    if change < -tolerated:
         return (
             f"it loses {-change:.4f} of the student's score, more than the tolerated "
-            f"{config.score_tolerance}"
+            f"{tolerated:.4g}"
         )
-    if flips > config.flip_tolerance * rows:
-        return (
-            f"it answers {flips} of {rows} test rows otherwise than the student, more than the "
-            f"{config.flip_tolerance:.1%} tolerated"
-        )
+    return ""
+
+
+def _slower(speed: Speed, student_speed: Speed) -> str:
     slower_single = speed.latency_ms_p50 > student_speed.latency_ms_p50
     slower_bulk = speed.texts_per_s < student_speed.texts_per_s
     if slower_single and slower_bulk:

@@ -15,7 +15,7 @@ from limbeck.config.recipe import CleanConfig, TeacherConfig
 from limbeck.files import whole_file, write_json
 from limbeck.progress import step
 from limbeck.runtime.openvino_model import openvino_failure
-from limbeck.tasks.head import head_of
+from limbeck.tasks.head import OF_TOKENS, head_of
 from limbeck.tasks.settling import facts_of
 from limbeck.tasks.task import Task
 from limbeck.teacher.first_token import first_token_only
@@ -148,7 +148,7 @@ def _write_companions(
         {
             **facts_of(task),
             "pairs": paired,
-            "labels": checkpoint.labels,
+            "labels": [] if task.reads == "prose" else checkpoint.labels,
             "max_tokens": checkpoint.max_tokens(max_tokens),
             "padding_side": checkpoint.tokenizer.padding_side,
             "pad_id": checkpoint.pad_id,
@@ -178,7 +178,7 @@ def _to_onnx(model: PreTrainedModel, checkpoint: Checkpoint, path: Path) -> None
     output = "logits" if vectors_of(checkpoint.config) is None else "sentence_embedding"
     example = _example(checkpoint, "pt")
     axes = {0: "batch", 1: "tokens"}
-    of_words = head_of(checkpoint.config) in ("token_classifier", "span")
+    of_words = head_of(checkpoint.config) in ("token_classifier", "span", *OF_TOKENS)
     # The exporter that traces: onnxruntime's fusions and quantizer know its graphs, and not
     # those of torch.export (seen with torch 2.13 and onnxruntime 1.31).
     torch.onnx.export(

@@ -33,6 +33,7 @@ class AskedAnew:
         checkpoint: Its tokenizer gives the student's token ids.
         parts: What terms look at beside logits.
         precision: float32 or bfloat16.
+        top_k: Of a language model: how many tokens are told of at each place; 0 for all.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class AskedAnew:
         parts: Sequence[Part],
         *,
         precision: str,
+        top_k: int = 0,
     ) -> None:
         self._model = model
         if precision == "bfloat16":  # a copy: students are cut out of the float32 one
             self._model = copy.deepcopy(model)
             cast_linears(self._model)
         self._checkpoint, self._parts, self._precision = checkpoint, tuple(parts), precision
+        self._top_k = top_k
 
     def about(self, batch: Batch) -> Heard:
         """What the teacher says to the batch."""
@@ -56,7 +59,9 @@ class AskedAnew:
         if not self._checkpoint.wants_types:
             batch = replace(batch, token_type_ids=None)
         with torch.no_grad(), computing_in(self._model, self._precision):
-            answer = ask(self._model, batch, self._checkpoint.family, self._parts)
+            answer = ask(
+                self._model, batch, self._checkpoint.family, self._parts, top_k=self._top_k
+            )
         return Heard(answer, batch.attention_mask.to(self._model.device, non_blocking=True))
 
 

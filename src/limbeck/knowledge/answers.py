@@ -101,7 +101,13 @@ class LiveTeacher:
         if self._model.device.type == "cuda":
             batch = batch.pinned()
         with torch.no_grad(), computing_in(self._model, self._kind.precision):
-            answer = ask(self._model, batch, self._checkpoint.family, self._kind.parts)
+            answer = ask(
+                self._model,
+                batch,
+                self._checkpoint.family,
+                self._kind.parts,
+                top_k=self._kind.top_k,
+            )
         self._mask = batch.attention_mask.to(self._model.device, non_blocking=True)
         self._logits = self._of_all_words(batch, answer.logits.float())
         self._states = {

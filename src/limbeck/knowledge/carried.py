@@ -197,6 +197,7 @@ def _characters(encoded: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndar
     """The characters of the rows' places [places, 2], and the row of each, counted from 0."""
     assert encoded.places is not None
     assert encoded.groups is not None
+    assert encoded.groups.spans is not None
     places, offsets = words_of(encoded.places.offsets, rows)
     lines = np.repeat(np.arange(len(rows)), np.diff(offsets))
     tokens = encoded.places.places[places].astype(np.int64)

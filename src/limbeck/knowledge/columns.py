@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from limbeck.data import likely
 from limbeck.knowledge.kind import Kind
 from limbeck.teacher.parts import Part
 
@@ -96,16 +97,50 @@ def as_column(values: Sequence[np.ndarray]) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(flat))
 
 
-def logits_column(logits: Sequence[np.ndarray], *, by_word: bool) -> pa.Array:
+LOGITS = "logits"
+FORETOLD = ("token_log_probability", "likely_ids", "likely_log_probabilities")
+"""What a language model says, place after place: of the token that stands there, and the ids
+(int32) and log-probabilities of the k likeliest, k a place."""
+
+
+def logits_columns(
+    logits: Sequence[np.ndarray], *, by_word: bool, top_k: int
+) -> dict[str, pa.Array]:
     """Logits, one array a row: fixed lists of as many as there are classes, or lists of any length.
 
     Args:
-        logits: [classes] each, or [words, classes].
-        by_word: Which of the two.
+        logits: [classes] each, [words, classes], or flat.
+        by_word: Whether rows have any number of answers.
+        top_k: Tokens that each place's answer tells of (`data.likely`); 0 of other models.
     """
-    if by_word:
-        return as_column(logits)
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(logits)), logits[0].size)
+    if not by_word:
+        flat = pa.array(np.concatenate(logits))
+        return {LOGITS: pa.FixedSizeListArray.from_arrays(flat, logits[0].size)}
+    if not top_k:
+        return {LOGITS: as_column(logits)}
+    places = [row.reshape(-1, likely.width(top_k)) for row in logits]
+    parts = (
+        [likely.log_probabilities(row) for row in places],
+        [likely.ids(row).astype(np.int32) for row in places],
+        [likely.likely_log_probabilities(row) for row in places],
+    )
+    return {name: as_column(part) for name, part in zip(FORETOLD, parts, strict=True)}
+
+
+def logits_row(table: pa.Table, row: int, *, top_k: int) -> np.ndarray:
+    """What `logits_columns` took of a row, flat; a copy."""
+    if not top_k:
+        return table.column(LOGITS)[row].values.to_numpy().copy()
+    own, ids, values = (column_row(table.column(name), row) for name in FORETOLD)
+    return foretold_together(own, ids, values, top_k=top_k).ravel()
+
+
+def foretold_together(
+    own: np.ndarray, ids: np.ndarray, values: np.ndarray, *, top_k: int
+) -> np.ndarray:
+    """Columns of places as what a language model says of them: float32 [places, 2k + 1]."""
+    kept = [ids.reshape(-1, top_k).astype(np.float32), values.reshape(-1, top_k)]
+    return np.concatenate([own[:, None], *kept], axis=1)
 
 
 def column_row(column: pa.ChunkedArray, row: int) -> np.ndarray:

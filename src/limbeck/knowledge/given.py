@@ -12,7 +12,7 @@ from limbeck.config.recipe import KnowledgeConfig
 from limbeck.data.texts import Texts
 from limbeck.errors import KnowledgeError
 from limbeck.files import file_sha256, read_json
-from limbeck.knowledge.columns import logits_column
+from limbeck.knowledge.columns import logits_columns
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, text_hashes
@@ -61,7 +61,7 @@ def keep_given(
                 "id": pa.array(texts.ids[span.start : span.stop], pa.large_string()),
                 TEXT_COLUMN: pa.array(text_hashes(texts, span)),
                 "tokens": pa.array(np.zeros(len(span), dtype=np.int32)),
-                "logits": logits_column(list(own), by_word=False),
+                **logits_columns(list(own), by_word=False, top_k=0),
             }
         )
         store.write(shard, table)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limbeck.config.recipe import KnowledgeConfig
 from limbeck.data.encode import Encoded
-from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.record import answers
+from limbeck.knowledge.size import judged_kind
 from limbeck.machine import remembered
 from limbeck.progress import say
 from limbeck.teacher.pooling import vectors_of
@@ -72,12 +73,12 @@ def _compare_precisions(
     seconds: dict[str, float] = {}
     logits: dict[str, np.ndarray] = {}
     for precision in ("float32", "bfloat16"):
-        kind = Kind(precision=precision)
+        kind = replace(judged_kind(checkpoint), precision=precision)
         with computing_in(model, precision):
             answers(model, checkpoint, encoded, batches[0], kind)  # the first call is not typical
             start = time.perf_counter()
             parts = [
-                said.ravel()
+                (said[:, 0] if kind.top_k else said).ravel()  # ids of tokens are no logits
                 for rows in batches
                 for said in answers(model, checkpoint, encoded, rows, kind)[0]
             ]

@@ -17,11 +17,11 @@ from limbeck.data.texts import Texts
 from limbeck.data.window_rows import row_ids
 from limbeck.errors import KnowledgeError, TeacherError
 from limbeck.files import free_mb
-from limbeck.knowledge.columns import FLOAT16_MAX, as_column, logits_column, row_columns
+from limbeck.knowledge.columns import FLOAT16_MAX, as_column, logits_columns, row_columns
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.recorded import Recorded
 from limbeck.knowledge.reuse import TEXT_COLUMN, Earlier, row_hashes
-from limbeck.knowledge.size import knowledge_mb
+from limbeck.knowledge.size import knowledge_mb, numbers_a_place
 from limbeck.knowledge.store import Identity, Store
 from limbeck.machine import kept_pages
 from limbeck.progress import Step, say, step
@@ -104,7 +104,7 @@ def _check_space(
     encoded: Encoded,
     missing: list[int],
 ) -> None:
-    numbers = class_count(model) * encoded.answers_a_row
+    numbers = numbers_a_place(identity.kind, class_count(model)) * encoded.answers_a_row
     whole = knowledge_mb(identity.kind, model.config, numbers, encoded.lengths)
     need = whole * len(missing) / identity.shards
     free = free_mb(store.place)
@@ -156,7 +156,7 @@ def _shard(
             "id": ids,
             TEXT_COLUMN: pa.array(hashes),
             "tokens": pa.array(lengths.astype(np.int32)),
-            _LOGITS: logits_column(logits, by_word=encoded.places is not None),
+            **logits_columns(logits, by_word=encoded.places is not None, top_k=identity.kind.top_k),
             **{name: as_column(values) for name, values in columns.items()},
         }
     )
@@ -171,7 +171,8 @@ def answers(
 ) -> tuple[np.ndarray | list[np.ndarray], dict[str, list[np.ndarray]]]:
     """Logits and the parts' shard columns, one array a row.
 
-    A row's logits are [classes], or [words, classes] where words are answered.
+    A row's logits are [classes], [words, classes] where words are answered, or what `data.likely`
+    tells of [places] where tokens are foretold.
 
     The caller sees to the arithmetic (`computing_in`).
     """
@@ -179,7 +180,7 @@ def answers(
 
     batch = checkpoint.batch(encoded, rows)
     with torch.inference_mode():
-        answer = ask(model, batch, checkpoint.family, kind.parts)
+        answer = ask(model, batch, checkpoint.family, kind.parts, top_k=kind.top_k)
     columns: dict[str, list[np.ndarray]] = {}
     for part, state in answer.states.items():
         columns |= row_columns(part, state, batch.attention_mask, kind)

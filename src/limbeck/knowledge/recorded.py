@@ -12,7 +12,8 @@ from limbeck.data.encoded import Encoded
 from limbeck.data.per_word import Outputs, WordOutputs
 from limbeck.data.ragged import words_of
 from limbeck.errors import KnowledgeError
-from limbeck.knowledge.columns import read_row
+from limbeck.knowledge.columns import FORETOLD, LOGITS, foretold_together, read_row
+from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.store import Store
 from limbeck.mapped import Pages
 from limbeck.teacher.attention import basis, with_distributions
@@ -55,7 +56,7 @@ class Recorded:
         self._tables = [shard.table for shard in shards]
         self._encoded = encoded
         self._places = None if encoded is None else encoded.places
-        self._logits = [_logits_of(table, checkpoint) for table in self._tables]
+        self._logits = [_logits_of(table, checkpoint, self.kind) for table in self._tables]
         self.told: np.ndarray | None = None
         if gaps:
             told = [~np.isnan(logits.whole[:, 0]) for logits in self._logits]
@@ -197,8 +198,33 @@ class _ByWord:
         return self.whole[words_of(self._offsets, rows)[0]]
 
 
-def _logits_of(table: pa.Table, checkpoint: Checkpoint) -> _ByRow | _ByWord:
-    column = table.column("logits")
+class _ByToken:
+    """A shard's answers about tokens, any number of them a row."""
+
+    def __init__(self, table: pa.Table, top_k: int) -> None:
+        self._top_k = top_k
+        arrays = [table.column(name).chunk(0) for name in FORETOLD]
+        self._parts = [array.flatten().to_numpy(zero_copy_only=True) for array in arrays]
+        self._offsets = arrays[0].offsets.to_numpy()
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All of them: a copy."""
+        own, ids, values = self._parts
+        return foretold_together(own, ids, values, top_k=self._top_k)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Of the places of some of its rows, row after row."""
+        places = words_of(self._offsets, rows)[0]
+        own, ids, values = self._parts
+        ids, values = (part.reshape(-1, self._top_k)[places] for part in (ids, values))
+        return foretold_together(own[places], ids, values, top_k=self._top_k)
+
+
+def _logits_of(table: pa.Table, checkpoint: Checkpoint, kind: Kind) -> _ByRow | _ByWord | _ByToken:
+    if kind.top_k:
+        return _ByToken(table, kind.top_k)
+    column = table.column(LOGITS)
     if pa.types.is_fixed_size_list(column.type):
         return _ByRow(column)
     return _ByWord(column, len(checkpoint.labels))

@@ -16,7 +16,7 @@ import numpy as np
 from limbeck.data.encoded import Encoded
 from limbeck.data.texts import Texts
 from limbeck.files import read_json
-from limbeck.knowledge.columns import column_row
+from limbeck.knowledge.columns import column_row, logits_row
 from limbeck.knowledge.kind import Kind
 from limbeck.knowledge.store import Identity, Shard, Store
 from limbeck.mapped import let_go
@@ -111,6 +111,7 @@ class Earlier:
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.reused = 0
+        self._top_k = identity.kind.top_k
         self._shards: list[Shard] = []
         self._starts = [0]
         self._runs: list[_Run] = []
@@ -166,7 +167,7 @@ class Earlier:
         for home in np.unique(homes):
             shard, here = self._shards[home], homes == home
             for place, row in zip(places[here], rows[here] - self._starts[home], strict=True):
-                logits[place] = shard.table.column("logits")[int(row)].values.to_numpy().copy()
+                logits[place] = logits_row(shard.table, int(row), top_k=self._top_k)
                 for name, values in columns.items():
                     values[place] = column_row(shard.table.column(name), int(row))
             self._lent.append(shard)

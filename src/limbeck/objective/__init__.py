@@ -11,6 +11,13 @@ from limbeck.objective.balance import balanced_term_weights
 from limbeck.objective.contrastive import contrastive_nce
 from limbeck.objective.correlation import logit_correlation
 from limbeck.objective.decoupled import decoupled_kd
+from limbeck.objective.foretold import (
+    all_foretold,
+    foretold,
+    likeliest,
+    teacher_classes,
+    token_cross_entropy,
+)
 from limbeck.objective.hard import hard_cross_entropy
 from limbeck.objective.hidden import hidden_cosine, hidden_mse, hidden_normalized_mse
 from limbeck.objective.in_batch import in_batch_similarity_kl
@@ -53,6 +60,7 @@ from limbeck.objective.weighting import (
 
 __all__ = [
     "Projection",
+    "all_foretold",
     "attention_distribution_kl",
     "attention_kl",
     "attention_score_mse",
@@ -69,6 +77,7 @@ __all__ = [
     "entropy_weights",
     "even_layer_map",
     "first_layer_map",
+    "foretold",
     "gap_temperature",
     "hard_cross_entropy",
     "hidden_cosine",
@@ -76,6 +85,7 @@ __all__ = [
     "hidden_normalized_mse",
     "in_batch_similarity_kl",
     "last_layer_map",
+    "likeliest",
     "listwise_cross_entropy",
     "listwise_kl",
     "logit_correlation",
@@ -100,6 +110,8 @@ __all__ = [
     "split_heads",
     "standardize_logits",
     "target_mse",
+    "teacher_classes",
+    "token_cross_entropy",
     "top_k_kl",
     "transport_weights_update",
     "uncertainty_weights",

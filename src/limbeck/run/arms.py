@@ -26,6 +26,7 @@ from limbeck.run.objective import stage_training
 from limbeck.run.online import companion_note, companion_of
 from limbeck.run.plan import Plan, student_encoding
 from limbeck.run.pretraining import choose_machine, pretrained_folder
+from limbeck.run.prose import samples_of, tokens_side
 from limbeck.run.pruning import prune_again, prune_in_rounds
 from limbeck.run.recording import Teacher
 from limbeck.run.stages import Classroom, train_stages
@@ -135,6 +136,7 @@ def train_arm(
     kept = prune_in_rounds(built.model, terms, room)
     if name != "control":
         companion = companion_of(plan, teacher, terms)
+        lessons = replace(lessons, samples=samples_of(plan, teacher))
     if companion is not None:
         lessons = replace(lessons, answers=_understood(plan, companion), companion=companion)
     title = "distilling" if name == "student" else f"training the {name} arm"
@@ -199,6 +201,7 @@ def classroom(
         ids=row_ids(train_split.texts, encoded),
         rows=_rows_of(name, plan, encoded),
         task=plan.task,
+        tokens=tokens_side(plan, teacher),
     )
     exam = Exam(student_encoding(plan, "validation", cache=cache), validation.labels, plan.task)
     return Classroom(plan, teacher, lessons, exam, machine, run, name)

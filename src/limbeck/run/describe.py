@@ -85,6 +85,10 @@ def _task_line(plan: Plan) -> str:
         return f"{plan.task.name.replace('_', ' ')} ({len(plan.teacher.labels)} numbers a text)"
     if plan.task.reads == "queries":
         return f"{plan.task.name} ({len(plan.encoded):,} candidates to learn from)"
+    if plan.task.reads == "prose":
+        places = plan.encoded.places
+        assert places is not None
+        return f"{plan.task.name.replace('_', ' ')} ({len(places.places):,} tokens to foretell)"
     if plan.task.reads == "questions":
         return (
             f"{plan.task.name.replace('_', ' ')} ({' and '.join(names)} of a piece of the context)"
@@ -97,6 +101,8 @@ def _cut_line(plan: Plan) -> str:
     encoded = plan.encoded
     if encoded.groups is None:
         return f"{encoded.cut:,} texts cut at {plan.max_tokens} tokens"
+    if encoded.tokens is not None:
+        return f"{len(encoded):,} blocks of at most {plan.max_tokens} tokens"
     return (
         f"{len(encoded):,} windows of at most {plan.max_tokens} tokens, {encoded.cut:,} questions "
         "cut"

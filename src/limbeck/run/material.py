@@ -200,7 +200,7 @@ def _outside(data: DataConfig, test: Texts, task: Task, folder: Path | None) -> 
     """
     if data.outside is None:
         return None
-    if not task.distributes:
+    if not task.distributes or task.reads == "prose":
         raise RecipeError(
             "data.outside",
             f"the task is {task.name}, whose answers are no distribution over classes: no "

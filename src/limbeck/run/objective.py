@@ -63,7 +63,7 @@ def plan_objective(
     Raises:
         RecipeError: For a layer, a part, a width or a head count that does not fit.
     """
-    classes = len(teacher.labels)
+    classes = len(teacher.labels) if task.reads != "prose" else int(teacher.config.vocab_size)
     terms = plan_terms(recipe.terms, student, teacher, classes=classes, where="objective.terms")
     stages = []
     for place, stage in enumerate(recipe.stages):

@@ -17,7 +17,7 @@ from limbeck.data.targets import labelled
 from limbeck.data.texts import Texts
 from limbeck.errors import RecipeError
 from limbeck.knowledge.kind import Kind
-from limbeck.knowledge.size import kind_for, knowledge_mb
+from limbeck.knowledge.size import kind_for, knowledge_mb, numbers_a_place
 from limbeck.progress import say
 from limbeck.run.black_box import BlackBox, look_at_source, refuse_unasked
 from limbeck.run.budget import with_structure
@@ -45,6 +45,7 @@ from limbeck.run.online import (
     refuse_unteachable,
     settled_precision,
 )
+from limbeck.run.prose import check_prose, refuse_other_vocabulary
 from limbeck.run.translations import refuse_untranslatable
 from limbeck.run.trimming import trimmed_for, with_vocabulary
 from limbeck.run.vocabulary import Lengths, lengths_of, own_tokens
@@ -139,10 +140,12 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
     recipe = settled_precision(recipe)
     source = look_at_source(recipe, cache=cache, datasets=datasets)
     teacher, task, material = source.checkpoint, source.task, source.material
+    check_prose(recipe, teacher, task)
     if recipe.student.open_budget:
         material, encoded = gather(recipe, teacher, task, cache, datasets)
         recipe = with_structure(recipe, teacher, task, material, encoded, cache=cache)
     early = plan_student(recipe.student, teacher, int(teacher.config.vocab_size), head=task.head)
+    refuse_other_vocabulary(early, teacher, recipe)
     if recipe.student.pruning.wanted:
         refuse_unprunable(recipe.student.pruning, early.config)
         _refuse_lost_heads(recipe)
@@ -200,7 +203,7 @@ def make_plan(recipe: Recipe, *, cache: Path, datasets: Datasets | None = None) 
         student.config,
         recipe,
     )
-    numbers = len(teacher.labels) * encoded.answers_a_row
+    numbers = numbers_a_place(kind, len(teacher.labels)) * encoded.answers_a_row
     need = knowledge_mb(kind, teacher.config, numbers, encoded.lengths)
     logits = kind_for((), teacher, recipe.knowledge, precision=recipe.knowledge.precision)
     need += len(others) * knowledge_mb(logits, teacher.config, numbers, encoded.lengths)

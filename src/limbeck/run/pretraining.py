@@ -127,7 +127,9 @@ def load_general_teacher(plan: GeneralPlan) -> PreTrainedModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.recipe.seed)
             names = class_names(plan.teacher.config)
-            model = load_classifier(plan.teacher, attention="sdpa", new_head=names)
+            model = load_classifier(
+                plan.teacher, attention="sdpa", new_head=names, head=plan.student.head
+            )
     if torch.cuda.is_available():
         model.to("cuda")  # pyright: ignore[reportArgumentType]
     return model

@@ -22,7 +22,7 @@ from limbeck.knowledge.mixture import Mixture, Voice
 from limbeck.knowledge.precision import choose_precision
 from limbeck.knowledge.record import record
 from limbeck.knowledge.recorded import Recorded
-from limbeck.knowledge.size import kind_for
+from limbeck.knowledge.size import judged_kind, kind_for
 from limbeck.machine import cores_or, threads
 from limbeck.run.apart import with_teachers_targets
 from limbeck.run.black_box import BlackBox
@@ -274,7 +274,7 @@ def _logits(plan: Plan, teacher: Teacher, split: str, cache: Path) -> Recorded:
         texts,
         encoded,
         teacher_fingerprint=teacher.fingerprint,
-        kind=Kind(),
+        kind=judged_kind(plan.teacher),
         settings=plan.recipe.knowledge,
     )
 

@@ -42,7 +42,14 @@ def trimmed_for(
     if student.family.whole_texts:  # its tokenizer puts no special tokens around them
         own = encoded.max_tokens
         encoded = encode(texts, student.backend, max_tokens=own, folder=cache)
-    trimmed = trim_vocabulary(student.tokenizer, [encoded])
+    needed = [encoded]
+    if texts.reading is not None:  # else others would be foretold of the rows that judge
+        judged = (material.validation.texts, material.test.texts)
+        needed += [
+            encode(one, student.backend, max_tokens=encoded.max_tokens, folder=cache)
+            for one in judged
+        ]
+    trimmed = trim_vocabulary(student.tokenizer, needed)
     # Hidden states are matched token by token, so there not one text may differ.
     limit = 0.0 if exact else 0.001
     different = check_trimmed(trimmed, texts, encoded, limit=limit)

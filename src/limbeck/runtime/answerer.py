@@ -37,25 +37,38 @@ class Answerer(Protocol):
         """Their token ids, cut where the model wants them cut."""
         ...
 
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        ...
+
     def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
         """Logits [rows, classes], or their words', of rows as one batch; from any thread."""
         ...
 
 
-def in_batches(answerer: Answerer, tokens: Tokens) -> Outputs:
-    """Outputs of all rows, in their order: as one batch, but of candidates as several.
+_MOST_TOKENS = 2**13
+"""Of one batch: a question's windows fit, a book's blocks do not."""
 
-    A query may have hundreds of them, and one batch of all would be padded to the longest.
+
+def answered(answerer: Answerer, tokens: Tokens) -> Outputs:
+    """Outputs of what was asked, in one batch; of candidates and of long texts in several.
+
+    A query may have hundreds of candidates, and one batch of all would be padded to the longest.
 
     Args:
         answerer: The model.
-        tokens: Its.
+        tokens: From its `tokens`.
     """
-    if tokens.lists is None:
-        return answerer.logits_of(tokens, np.arange(len(tokens)))
-    batches = batches_of(tokens.lengths, answerer.batch_tokens)
+    budget = None
+    if tokens.lists is not None:
+        budget = answerer.batch_tokens
+    elif tokens.foretold is not None:
+        budget = _MOST_TOKENS
+    if budget is None or not len(tokens):
+        return tokens.of_items(answerer.logits_of(tokens, np.arange(len(tokens))))
+    batches = batches_of(tokens.lengths, budget)
     said = together([answerer.logits_of(tokens, rows) for rows in batches])
-    return said[np.argsort(np.concatenate(batches))]
+    return tokens.of_items(said[np.argsort(np.concatenate(batches))])
 
 
 def batches_of(lengths: np.ndarray, budget: int) -> list[np.ndarray]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from limbeck.data.asked import Asked
 from limbeck.data.candidates import Candidates, list_bounds, pairs_of
+from limbeck.data.prose import Prose
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
 from limbeck.files import read_json
+from limbeck.runtime.prose import block_tokens
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
 from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
@@ -37,6 +39,11 @@ class Companions:
         self._max_tokens: int = facts["max_tokens"]
         self._tokenizer.enable_truncation(self._max_tokens)
         self._tokenizer.no_padding()
+        self._cutting = Tokenizer.from_str(self._tokenizer.to_str())
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        return [self._tokenizer.decode([index], skip_special_tokens=False) for index in ids]
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Token ids of texts, cut at the export's longest."""
@@ -55,6 +62,12 @@ class Companions:
                     max_tokens=self._max_tokens,
                     types=self._types,
                 )
+            )
+        prose = [item for item in texts if isinstance(item, Prose)]
+        for start in range(0, len(prose), _QUESTIONS):
+            part = prose[start : start + _QUESTIONS]
+            parts.append(
+                block_tokens(self._cutting, part, max_tokens=self._max_tokens, types=self._types)
             )
         if parts:
             return joined(parts)

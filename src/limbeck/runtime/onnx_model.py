@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.machine import available_cores
-from limbeck.runtime.answerer import BATCH_TOKENS, in_batches
+from limbeck.runtime.answerer import BATCH_TOKENS, answered
 from limbeck.runtime.companions import Companions
 from limbeck.runtime.tokens import Tokens
 
@@ -51,11 +51,15 @@ class OnnxAnswerer:
     def logits(self, texts: Sequence[Item]) -> Outputs:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         tokens = self.tokens(texts)
-        return tokens.of_items(in_batches(self, tokens))
+        return answered(self, tokens)
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        return self._companions.spelled(ids)
 
     def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
         """Logits [rows, classes], or their words', of rows as one batch; from any thread."""

@@ -17,7 +17,7 @@ import numpy as np
 from limbeck.data.per_word import Outputs
 from limbeck.data.texts import Item
 from limbeck.errors import ExportError
-from limbeck.runtime.answerer import BATCH_TOKENS, in_batches
+from limbeck.runtime.answerer import BATCH_TOKENS, answered
 from limbeck.runtime.companions import Companions
 from limbeck.runtime.tokens import Tokens
 
@@ -54,11 +54,15 @@ class OpenVinoAnswerer:
     def logits(self, texts: Sequence[Item]) -> Outputs:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         tokens = self.tokens(texts)
-        return tokens.of_items(in_batches(self, tokens))
+        return answered(self, tokens)
 
     def tokens(self, texts: Sequence[Item]) -> Tokens:
         """Their token ids, cut at the export's longest."""
         return self._companions.tokens(texts)
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        return self._companions.spelled(ids)
 
     def logits_of(self, tokens: Tokens, rows: np.ndarray) -> Outputs:
         """Logits [rows, classes], or their words', of rows as one batch; from any thread."""

@@ -8,7 +8,8 @@ from itertools import chain
 
 import numpy as np
 
-from limbeck.data.encoded import grouped
+from limbeck.data.encoded import blocks_together, grouped
+from limbeck.data.likely import likeliest_of
 from limbeck.data.per_query import RankOutputs
 from limbeck.data.per_word import Outputs, WordOutputs, spread
 from limbeck.data.ragged import end_to_end, words_of
@@ -31,15 +32,16 @@ class Padding:
 
 @dataclass(frozen=True)
 class Windowed:
-    """Which windows belong together.
+    """Which windows or blocks belong together.
 
     Attributes:
         offsets: int64, items + 1 places: item i has rows offsets[i] to offsets[i + 1].
-        spans: int32 [places, 2], the characters that each place of `Tokens.places` stands for.
+        spans: int32 [places, 2], the characters that each place of `Tokens.places` stands for; None
+            of blocks.
     """
 
     offsets: np.ndarray
-    spans: np.ndarray
+    spans: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ class Tokens:
         type_ids: uint8, all segment ids, or None where the model takes none.
         offsets: int64, texts + 1 places: text i is ids[offsets[i]:offsets[i + 1]].
         places: int32, the token of its text that stands for each word, one text's words after the
-            other's (`data.places`), or at which an answer may start or end; None where texts are
-            answered.
+            other's (`data.places`), at which an answer may start or end, or whose state foretells;
+            None where texts are answered.
         words: int64, texts + 1 places of the texts' words among these, or None.
         windowed: Which rows are windows of one text, or None where each is a text.
         lists: int64, queries + 1 places: query i has the candidates lists[i] to lists[i + 1] among
             the rows; None where rows are not candidates.
+        foretold: int32 [places], the tokens that are foretold, -1 where nobody knows; or None.
     """
 
     ids: np.ndarray
@@ -66,6 +69,7 @@ class Tokens:
     words: np.ndarray | None = None
     windowed: Windowed | None = None
     lists: np.ndarray | None = None
+    foretold: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -110,6 +114,8 @@ class Tokens:
         line = np.repeat(np.arange(len(rows)), np.diff(offsets))
         found = np.flatnonzero(tokens >= 0)
         said = logits[line[found], (shift[line] + tokens)[found]]
+        if self.foretold is not None:
+            said = likeliest_of(said, self.foretold[words[found]])
         return spread(said, found, tokens, offsets)
 
     def of_items(self, outputs: Outputs) -> Outputs:
@@ -119,6 +125,8 @@ class Tokens:
         if self.windowed is None:
             return outputs
         assert isinstance(outputs, WordOutputs)
+        if self.windowed.spans is None:
+            return blocks_together(outputs, self.windowed.offsets)
         return grouped(outputs, self.windowed.offsets, self.windowed.spans)
 
 
@@ -145,6 +153,8 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
     words = [part.words for part in parts if part.words is not None]
     windowed = [part.windowed for part in parts if part.windowed is not None]
     lists = [part.lists for part in parts if part.lists is not None]
+    spans = [part.spans for part in windowed if part.spans is not None]
+    foretold = [part.foretold for part in parts if part.foretold is not None]
     return Tokens(
         ids=np.concatenate([part.ids for part in parts]),
         type_ids=np.concatenate(types) if types else None,
@@ -155,7 +165,8 @@ def joined(parts: Sequence[Tokens]) -> Tokens:
         if not windowed
         else Windowed(
             end_to_end([part.offsets for part in windowed]),
-            np.concatenate([part.spans for part in windowed]),
+            np.concatenate(spans) if spans else None,
         ),
         lists=end_to_end(lists) if lists else None,
+        foretold=np.concatenate(foretold) if foretold else None,
     )

@@ -13,9 +13,11 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.data.asked import Asked
 from limbeck.data.candidates import Candidates, list_bounds, pairs_of
 from limbeck.data.per_word import Outputs
+from limbeck.data.prose import Prose
 from limbeck.data.texts import Item
 from limbeck.data.worded import WordedText
-from limbeck.runtime.answerer import BATCH_TOKENS, in_batches
+from limbeck.runtime.answerer import BATCH_TOKENS, answered
+from limbeck.runtime.prose import block_tokens
 from limbeck.runtime.tokens import Padding, Tokens, flat, joined
 from limbeck.runtime.windows import window_tokens
 from limbeck.runtime.words import word_tokens
@@ -63,9 +65,8 @@ class TransformersAnswerer:
         """Logits [texts, classes], or their words'; the texts go through as one batch."""
         import torch
 
-        if any(isinstance(item, WordedText | Asked | Candidates) for item in texts):
-            tokens = self.tokens(texts)
-            return tokens.of_items(in_batches(self, tokens))
+        if any(isinstance(item, WordedText | Asked | Candidates | Prose) for item in texts):
+            return answered(self, self.tokens(texts))
         first, second = _columns(texts)
         inputs = self._tokenizer(
             first,
@@ -91,6 +92,11 @@ class TransformersAnswerer:
         ranked = [item for item in texts if isinstance(item, Candidates)]
         if ranked:
             return replace(self.tokens(pairs_of(ranked)), lists=list_bounds(ranked))
+        prose = [item for item in texts if isinstance(item, Prose)]
+        if prose:
+            return joined(
+                [self._blocks(prose[n : n + _CHUNK]) for n in range(0, len(prose), _CHUNK)]
+            )
         first, second = _columns(texts)
         made = self._tokenizer(
             first,
@@ -112,6 +118,13 @@ class TransformersAnswerer:
         with torch.inference_mode():
             logits = logits_of(self._model(**inputs)).float().cpu().numpy()
         return tokens.outputs(logits, rows, self._padding)
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text."""
+        return [self._cutting.decode([index], skip_special_tokens=False) for index in ids]
+
+    def _blocks(self, prose: Sequence[Prose]) -> Tokens:
+        return block_tokens(self._cutting, prose, max_tokens=self._max_tokens, types=self._types)
 
     def _windows(self, asked: Sequence[Asked]) -> Tokens:
         return window_tokens(self._cutting, asked, max_tokens=self._max_tokens, types=self._types)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from limbeck.config.recipe import CleanConfig
+from limbeck.data import likely
 from limbeck.data.asked import Asked
 from limbeck.data.candidates import Candidates
 from limbeck.data.clean import cleaner
 from limbeck.data.per_query import RankOutputs
 from limbeck.data.per_question import SpanAnswers
 from limbeck.data.per_word import Outputs, WordOutputs
+from limbeck.data.prose import Prose
 from limbeck.data.texts import Item, sides
 from limbeck.data.worded import WordedText, worded
 from limbeck.errors import ExportError
@@ -25,6 +27,8 @@ from limbeck.files import read_json
 from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
+from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
+from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.settling import task_from
 from limbeck.tasks.token_classification import Found, entities_said
@@ -50,6 +54,7 @@ class Prediction:
             one after its last; None where the context does not answer.
         scores: Where candidates are ranked: each one's, in their order.
         ranks: Likewise: each one's place, from 1 for the best, which `label` is.
+        foretold: Of a language model: how well the text was foretold, and its likeliest tokens.
     """
 
     label: str
@@ -59,6 +64,35 @@ class Prediction:
     span: tuple[int, int] | None = None
     scores: tuple[float, ...] = ()
     ranks: tuple[int, ...] = ()
+    foretold: Foretold | None = None
+
+
+@dataclass(frozen=True)
+class Likely:
+    """A token that a language model thinks likely.
+
+    Attributes:
+        token: As text, with the space in front that is a part of it.
+        probability: From 0 to 1.
+    """
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a language model says of a text.
+
+    Attributes:
+        perplexity: Of the text, a token; None where nothing of it was to be foretold.
+        tokens: How many of its tokens were.
+        likely: At every gap (masked), or behind the text (causal), the likeliest tokens first.
+    """
+
+    perplexity: float | None
+    tokens: int
+    likely: tuple[tuple[Likely, ...], ...]
 
 
 class Predictor:
@@ -174,6 +208,8 @@ class Predictor:
             return Asked(parts[0], parts[1], self.task.windowing)
         if isinstance(item, Candidates):
             return Candidates(parts[0], tuple(parts[1:]))
+        if isinstance(self.task, CausalLanguageModeling | MaskedLanguageModeling):
+            return Prose(parts[0], self.task.asking)
         if self.task.reads == "words":
             as_given = isinstance(item, WordedText) and parts[0] == item.text
             return item if as_given else worded(parts[0])
@@ -198,6 +234,8 @@ class Predictor:
         found = []
         if self.task.reads == "words":
             return [self._of_words(item, answers[row]) for row, item in enumerate(items)]
+        if self.task.reads == "prose":
+            return [self._of_prose(answers[row]) for row in range(len(items))]
         if isinstance(answers, SpanAnswers):
             return [_of_question(item, answers[row]) for row, item in enumerate(items)]
         if isinstance(answers, RankOutputs):
@@ -208,6 +246,31 @@ class Predictor:
             named = dict(zip(self.labels, values, strict=True))
             found.append(Prediction(said.words, said.probability, named))
         return found
+
+    def _of_prose(self, answer: WordOutputs) -> Prediction:
+        """Places of which nobody knows the token are gaps; all others say how likely the text is.
+
+        Raises:
+            ExportError: For a text without a gap, where gaps are to be filled.
+        """
+        values = answer.values
+        gaps = np.arange(len(values))
+        if isinstance(self.task, CausalLanguageModeling):
+            gaps = gaps[-1:]
+        known = len(values) - len(gaps)
+        perplexity = None
+        if known:
+            perplexity = float(np.exp(-likely.log_probabilities(values)[:known].mean()))
+        found = tuple(self._likely(values[gap : gap + 1]) for gap in gaps)
+        words = " ".join(one[0].token.strip() for one in found)
+        sure = min((one[0].probability for one in found), default=None)
+        return Prediction(words, sure, {}, foretold=Foretold(perplexity, known, found))
+
+    def _likely(self, values: np.ndarray) -> tuple[Likely, ...]:
+        """The likeliest tokens at a place."""
+        tokens = self._answerer.spelled(likely.ids(values)[0].tolist())
+        shares = np.exp(likely.likely_log_probabilities(values)[0]).tolist()
+        return tuple(map(Likely, tokens, shares))
 
     def _of_words(self, item: Item, answer: WordOutputs) -> Prediction:
         assert isinstance(item, WordedText)

@@ -13,8 +13,10 @@ from limbeck.data.raw_labels import LABEL_COLUMNS, is_list
 from limbeck.data.squad import holds_questions
 from limbeck.data.tagged_rows import holds_tokens
 from limbeck.errors import RecipeError, TeacherError
+from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
 from limbeck.tasks.cross_encoder import tells_sigmoids
-from limbeck.tasks.head import Head, head_of
+from limbeck.tasks.head import OF_TOKENS, Head, head_of
+from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
 from limbeck.tasks.multi_label import MultiLabel
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.regression import Regression
@@ -37,6 +39,8 @@ TASKS: tuple[Task, ...] = (
     QuestionAnswering(),
     SentenceEmbeddings(),
     Reranking(),
+    CausalLanguageModeling(),
+    MaskedLanguageModeling(),
 )
 """Every task, in the order of the documentation."""
 
@@ -99,6 +103,14 @@ def task_of_teacher(config: PreTrainedConfig, wished: str, *, where: str) -> Tas
             "a vector of a text (no modules.json)",
             "Give a sentence-transformers folder, or set teacher.pooling (mean, cls or max).",
         )
+    if wished == "auto" and head in OF_TOKENS:
+        raise TeacherError(
+            f"{where}/config.json",
+            f"it is a language model ({_told_by(head, None, 0)}), and no task is named: most such "
+            "models are given to be fine-tuned first",
+            "Make a teacher of your task of it with `limbeck teach`; or, to distill the language "
+            f"model itself, set task: {found.name} (--task {found.name}).",
+        )
     if wished not in ("auto", found.name):
         raise TeacherError(
             f"{where}/config.json",
@@ -130,6 +142,10 @@ def _told_by(head: Head, problem: str | None, outputs: int) -> str:
     """What says for which task a model is."""
     if head == "vectors":
         return "it makes a vector of a text"
+    if head in OF_TOKENS:
+        return "its head foretells " + (
+            "hidden tokens" if head == "masked_lm" else "the next token"
+        )
     if head == "span":
         return "it has a head that finds answers in texts"
     return f"{outputs} output(s), " + (f"problem_type {problem}" if problem else "a head of words")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from limbeck.config.recipe import DataConfig
 from limbeck.data.conll import token_rows
+from limbeck.data.passages import gather_prose
 from limbeck.data.queries import gather_queries
 from limbeck.data.questions import gather_questions
 from limbeck.data.ranked_rows import read_queries
@@ -17,6 +18,8 @@ from limbeck.data.tagged_rows import untagged
 from limbeck.data.texts import Texts, gather
 from limbeck.data.words import gather_words, with_tokens
 from limbeck.errors import RecipeError
+from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
+from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
 from limbeck.tasks.question_answering import windowing_of
 from limbeck.tasks.task import Task
 
@@ -51,6 +54,10 @@ def read_texts(
         with closing(read_rows(source) if rows is None else rows) as found:
             queries = read_queries(found, source, data, before=before)
         return gather_queries(name, queries, labels=labels, folder=folder)
+    if isinstance(task, CausalLanguageModeling | MaskedLanguageModeling):
+        return gather_prose(
+            name, source, data, task.reading(data), rows=rows, folder=folder, before=before
+        )
     if task.reads == "questions":
         return _questions(name, source, data, labels=labels, rows=rows, folder=folder)
     of_words = task.reads == "words"

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from limbeck.data.layout import Layout
 
-ClassifierHead = Literal["classifier", "token_classifier", "span", "vectors"]
+ClassifierHead = Literal[
+    "classifier", "token_classifier", "span", "vectors", "masked_lm", "causal_lm"
+]
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["texts", "words", "questions", "queries"]
+Reads = Literal["texts", "words", "questions", "queries", "prose"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,16 @@ class Task(Protocol):
     `SpanOutputs` and `SpanTargets`; its losses are of windows, whose places a `Layout` gives rows,
     and of targets [windows, 2]. Of a task of queries they are `RankOutputs` and `RankTargets`; its
     losses are of candidates [candidates, 1], to which a `Layout` gives a row a query, and of their
-    grades [candidates].
+    grades [candidates]. Of prose outputs are `WordOutputs` of places (`data.likely`); the
+    supervised loss is of log-probabilities [places] and tokens [places], and teachers are matched
+    over the teacher's likeliest tokens and the rest.
 
     Attributes:
         name: In recipes (`task`).
         score_name: Of the score that chooses states and that retention is a ratio of.
         reads: What a row is: a text (or pair) that is answered, one whose words are, a question
-            that a piece of its context answers, or a query whose candidates are ranked.
+            that a piece of its context answers, a query whose candidates are ranked, or prose whose
+            tokens are foretold.
         head: What stands on top of the encoder.
         problem_type: What transformers calls the task of the head; None where it has no name.
         pipeline: transformers' name of the pipeline that serves it.
@@ -168,7 +173,10 @@ class Task(Protocol):
         ...
 
     def changed(self, outputs: Outputs, others: Outputs) -> np.ndarray:
-        """On which rows two models answer otherwise (bool [rows])."""
+        """On which rows two models answer otherwise (bool [rows]).
+
+        Of prose, where a row is many answers, on what share of each row's tokens.
+        """
         ...
 
     def alike(self, outputs: Outputs) -> bool:
@@ -216,5 +224,9 @@ def merit(task: Task, outputs: Outputs, targets: Targets) -> float:
 
 
 def agreement(task: Task, outputs: Outputs, others: Outputs) -> float:
-    """Share of rows on which two models answer alike, 0 to 1."""
-    return float(1 - task.changed(outputs, others).mean())
+    """Share of rows, or of the tokens of prose, on which two models answer alike, 0 to 1."""
+    changed = task.changed(outputs, others)
+    if task.reads == "prose":
+        counts = np.diff(outputs.offsets)
+        return float(1 - (changed * counts).sum() / max(1, counts.sum()))
+    return float(1 - changed.mean())

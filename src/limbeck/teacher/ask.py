@@ -11,11 +11,13 @@ import numpy as np
 
 from limbeck.data.batches import Batch, batches_by_length
 from limbeck.data.encode import Encoded
+from limbeck.data.likely import SHOWN
 from limbeck.data.per_word import Outputs, spread, together, words_of
 from limbeck.teacher.attention import basis, with_distributions
 from limbeck.teacher.capture import caught_parts
 from limbeck.teacher.family import Family, layer_count
 from limbeck.teacher.first_token import first_token_only
+from limbeck.teacher.foretelling import asked_of, foretelling
 from limbeck.teacher.head import logits_of
 from limbeck.teacher.masked_lm import vocabulary_at
 from limbeck.teacher.parts import Part
@@ -34,7 +36,9 @@ class Answer:
 
     Attributes:
         logits: [batch, classes], [answered, classes] where words or places are answered, or
-            [masked, vocabulary] where words of the batch are masked.
+            [masked, vocabulary] where words of the batch are masked. Where tokens are foretold
+            float32 [answered, …]: log p of the token that stands there, and of others
+            (`teacher.foretelling`).
         states: Vectors [batch, tokens, width] and distributions [batch, heads, tokens, tokens], by
             part. What stands at padding means nothing.
     """
@@ -43,8 +47,23 @@ class Answer:
     states: dict[Part, Tensor]
 
 
-def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Part] = ()) -> Answer:
-    """The model's logits and the wanted parts of its computation, on the model's device."""
+def ask(
+    model: PreTrainedModel,
+    batch: Batch,
+    family: Family,
+    parts: Sequence[Part] = (),
+    *,
+    top_k: int = SHOWN,
+) -> Answer:
+    """The model's logits and the wanted parts of its computation, on the model's device.
+
+    Args:
+        model: Any with a head that limbeck knows.
+        batch: What it is asked.
+        family: Its family.
+        parts: What is wanted beside its logits.
+        top_k: Of a language model's answer: how many tokens are told of at each place; 0 for all.
+    """
     device = model.device
     inputs: dict[str, Any] = {
         "input_ids": batch.input_ids.to(device, non_blocking=True),
@@ -61,13 +80,16 @@ def ask(model: PreTrainedModel, batch: Batch, family: Family, parts: Sequence[Pa
     cut = {Part("hidden", end), Part("queries", end), Part("attention", end)}
     places = None if batch.places is None else batch.places.to(device, non_blocking=True)
     of_words = batch.words is not None
-    if places is not None and not of_words:
+    if places is not None and batch.tokens is not None:
+        last = foretelling(model, family, places, asked_of(batch, device, top_k))
+    elif places is not None and not of_words:
         last = vocabulary_at(model, family, places)
     else:
         last = nullcontext() if cut & set(needed) else first_token_only(model, family)
-    with caught_parts(model, family, needed) as caught, last:
+    with caught_parts(model, family, needed) as caught, last as reduced:
         logits = logits_of(model(**inputs))
-    if places is not None and of_words:
+        logits = logits if reduced is None else reduced(logits)
+    if places is not None and of_words and batch.tokens is None:
         logits = logits.flatten(0, 1).index_select(0, places)
     mask = inputs["attention_mask"]
     return Answer(logits, with_distributions(parts, caught, mask, model.config, family))

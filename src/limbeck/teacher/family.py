@@ -57,8 +57,8 @@ class Family:
         after_first: Path of a module that reworks the first layer's output, where a config has one.
         tokens_first: States are [tokens, batch, hidden] inside.
         causal: A token sees itself and those before it.
-        vocabulary_head: Path of the module that a masked-LM head begins with, below the model; it
-            reads the last hidden states. None where limbeck knows none.
+        vocabulary_head: Path of the module that a language model's head begins with, below the
+            model; it reads the last hidden states. None where limbeck knows none.
         whole_texts: No text is cut when it is answered, however long it is.
     """
 
@@ -162,6 +162,7 @@ FAMILIES: dict[str, Family] = {
         "n_inner",
         final_norm="ln_f",
         causal=True,
+        vocabulary_head="lm_head",
     ),
 }
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def model_class(head: Head) -> Any:
     """The class that makes and loads models with this head: transformers', or ours of vectors."""
     from transformers import (
+        AutoModelForCausalLM,
         AutoModelForMaskedLM,
         AutoModelForQuestionAnswering,
         AutoModelForSequenceClassification,
@@ -28,6 +29,8 @@ def model_class(head: Head) -> Any:
             return AutoModelForQuestionAnswering
         case "masked_lm":
             return AutoModelForMaskedLM
+        case "causal_lm":
+            return AutoModelForCausalLM
         case "vectors":
             from limbeck.teacher.vector_model import VectorModel
 

@@ -113,9 +113,9 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 def set_class_names(config: PreTrainedConfig, names: Sequence[str]) -> None:
     """Write class names, in index order, into a config; its head gets as many outputs.
 
-    A sentence encoder, which has no classes, keeps what it has.
+    A sentence encoder and a language model, which have no classes, keep what they have.
     """
-    if vectors_of(config) is not None:
+    if vectors_of(config) is not None or not names:
         return
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
@@ -181,6 +181,8 @@ def look_at(teacher: TeacherConfig, *, role: str = "teacher") -> Checkpoint:
             f"its tokenizer ({type(tokenizer).__name__}) has no fast form",
             "Convert it once (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
         )
+    if tokenizer.pad_token_id is None and head_of(config) == "causal_lm":
+        tokenizer.pad_token = tokenizer.eos_token  # GPT-2 has none; padding comes behind the text
     if tokenizer.pad_token_id is None:
         raise TeacherError(
             path, "its tokenizer has no padding token", "Set one in tokenizer_config.json."
@@ -218,7 +220,7 @@ def _settle_padding(
             "padding on the left each answer would depend on the other texts of its batch",
             "Set padding_side to right.",
         )
-    if config.pad_token_id is None:
+    if config.pad_token_id is None or head_of(config) == "causal_lm":
         config.pad_token_id = tokenizer.pad_token_id
     elif config.pad_token_id != tokenizer.pad_token_id:
         raise TeacherError(

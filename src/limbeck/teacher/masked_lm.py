@@ -22,14 +22,18 @@ def check_vocabulary_head(checkpoint: Checkpoint) -> None:
     Raises:
         TeacherError: Naming those that it knows.
     """
-    if checkpoint.family.vocabulary_head is None:
-        known = [name for name, family in FAMILIES.items() if family.vocabulary_head is not None]
+    if not _fills_gaps(checkpoint.family):
+        known = [name for name, family in FAMILIES.items() if _fills_gaps(family)]
         raise TeacherError(
             f"{checkpoint.path}/config.json, model_type",
             f"limbeck knows no masked-LM head of a {checkpoint.config.model_type!r} model",
             f"Use terms on layers alone (hidden, attention, relations), or one of "
             f"{', '.join(known)}.",
         )
+
+
+def _fills_gaps(family: Family) -> bool:
+    return family.vocabulary_head is not None and not family.causal
 
 
 def load_masked_lm(

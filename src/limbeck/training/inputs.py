@@ -57,7 +57,8 @@ class Inputs:
 
     Attributes:
         student_logits: [batch, classes], [answered, classes] where words or places are answered,
-            or [masked, vocabulary] where words are masked.
+            or [masked, vocabulary] where words are masked. Where tokens are foretold
+            log-probabilities of the teacher's likeliest ones and of the rest.
         student_states: The student's own parts (`teacher.parts`).
         projected: Hidden states at the teacher's width, where they are not the student's own.
         exit_logits: Student layer to the logits of the exit after it.
@@ -75,6 +76,8 @@ class Inputs:
         layout: How the answers lie in the rows, where a row has any number of them.
         told: The rows [told] that the teacher answered; None where it answered all. Its logits of
             the others mean nothing.
+        foretold: [answered], log-probabilities of the tokens that stand there, where tokens are
+            foretold.
         compared: [batch, tokens], 1 at tokens for which `teacher_states` say something, where both
             sides have other tokens; None where that is `attention_mask`.
         teacher_tokens: Whose vectors are pooled then; None where `teacher_states` are.
@@ -94,6 +97,7 @@ class Inputs:
     label_share: float = 1.0
     layout: Layout | None = None
     told: Tensor | None = None
+    foretold: Tensor | None = None
     compared: Tensor | None = None
     teacher_tokens: TeacherTokens | None = None
 

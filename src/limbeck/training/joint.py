@@ -28,7 +28,7 @@ class Said:
     """What the student says about a batch.
 
     Attributes:
-        logits: [batch, classes].
+        logits: [batch, classes]; of a language model what `teacher.foretelling` tells of places.
         states: Its own parts.
         projected: Hidden states at the teacher's width, of layers that have another.
         exits: Layer to the logits of the exit after it.
@@ -87,7 +87,7 @@ def make_joint(
             self.model, self.projections, self.exits = model, projected, exits
 
         def forward(self, batch: Batch) -> Said:
-            answer = ask(self.model, batch, family, parts)
+            answer = ask(self.model, batch, family, parts, top_k=0)
             states = answer.states
             hidden = {int(n): Part("hidden", int(n)) for n in self.projections}
             mask = batch.attention_mask.to(answer.logits.device, non_blocking=True)

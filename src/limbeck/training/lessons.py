@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limbeck.config.stages import OnPolicyConfig
 from limbeck.data.batches import Batch
 from limbeck.data.encode import Encoded
 from limbeck.data.masking import Masking
@@ -25,6 +26,8 @@ from limbeck.teacher.family import head_count, layer_count
 from limbeck.teacher.load import Checkpoint
 from limbeck.teacher.parts import Part
 from limbeck.training.inputs import Counted
+from limbeck.training.samples import Samples
+from limbeck.training.tokens import TokensSide
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -74,6 +77,8 @@ class Lessons:
         companion: The teacher that gives the answers, where it learns along.
         masking: Hides words, which are the labels then; None shows the texts as they are.
         task: Which losses are right for them.
+        tokens: How the teacher's answers tell of tokens, where tokens are foretold.
+        samples: Steps on what the student writes itself, or None.
     """
 
     encoded: Encoded
@@ -85,6 +90,8 @@ class Lessons:
     companion: LearningTeacher | None = None
     masking: Masking | None = None
     task: Task = SINGLE_LABEL
+    tokens: TokensSide | None = None
+    samples: Samples | None = None
 
     @property
     def carried(self) -> Carried | None:
@@ -100,6 +107,8 @@ class Lessons:
 
     def count(self, rows: np.ndarray, number: int) -> Counted:
         """How much the rows hold, in step `number`, of what terms take means over."""
+        if self.samples is not None and self.samples.own(number):
+            return self._written(rows, self.samples.settings)
         offsets = self.encoded.offsets
         lengths = offsets[rows + 1] - offsets[rows]
         lists = self.encoded.lists_of(rows)
@@ -137,6 +146,17 @@ class Lessons:
         none = rows[:0]
         return [np.concatenate([none, *wholes[start::count]]) for start in range(count)]
 
+    def _written(self, rows: np.ndarray, settings: OnPolicyConfig) -> Counted:
+        """Of rows that the student writes: their new tokens are what is compared."""
+        longest = settings.prompt_tokens + settings.new_tokens
+        return Counted(
+            rows=len(rows),
+            answered=len(rows) * settings.new_tokens,
+            labelled=0,
+            tokens=len(rows) * longest,
+            pairs=len(rows) * longest**2,
+        )
+
     def batch(self, checkpoint: Checkpoint, rows: np.ndarray, number: int) -> Batch:
         """The rows as both models see them in step `number`, with their labels."""
         import torch
@@ -147,8 +167,22 @@ class Lessons:
         labels = self.labels[rows]
         if isinstance(labels, WordTargets):
             assert batch.words is not None
-            return replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
+            batch = replace(batch, labels=torch.from_numpy(labels.values)[batch.words])
+            return batch if self.tokens is None else self._with_likely(batch, self.tokens)
         return replace(batch, labels=torch.from_numpy(labels))
+
+    def _with_likely(self, batch: Batch, side: TokensSide) -> Batch:
+        """The batch, which asks the student about the tokens that its teacher finds likely."""
+        import torch
+
+        assert batch.tokens is not None
+        answers = self.answers_about(batch)
+        likely = None
+        if answers is None:
+            likely = torch.zeros(len(batch.tokens), 0, dtype=torch.int64)
+        elif side.top_k:
+            likely = side.likely(answers.logits(batch.rows).cpu())
+        return replace(batch, likely=likely)
 
     def answers_about(self, batch: Batch) -> Answers | None:
         """The teacher's answers about a batch of these lessons."""

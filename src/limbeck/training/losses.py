@@ -129,7 +129,8 @@ def term_value(term: Term, inputs: Inputs, sides: Sides) -> Tensor:
     """The term's unweighted value over one part, a float32 scalar with gradients."""
     match term:
         case HardTerm():
-            return sides.task.hard(inputs.student_logits, inputs.labels, inputs.layout)
+            said = inputs.student_logits if inputs.foretold is None else inputs.foretold
+            return sides.task.hard(said, inputs.labels, inputs.layout)
         case LogitsTerm():
             return logits_value(term, answered(inputs), sides.task)
         case VectorsTerm():

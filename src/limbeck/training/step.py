@@ -15,6 +15,7 @@ from limbeck.config.terms import LogitsTerm, Term, VectorsTerm
 from limbeck.data.batches import Batch
 from limbeck.data.layout import layout_of
 from limbeck.errors import TrainingError
+from limbeck.knowledge.answers import Answers
 from limbeck.knowledge.carried import Carried
 from limbeck.teacher.ask import ask
 from limbeck.teacher.load import Checkpoint
@@ -173,7 +174,7 @@ class Stepper:
         counted = self._lessons.count(rows, number)
         # Every process must take part in every backward pass, if only with a share of 0.
         some = rows if len(rows) else np.zeros(1, dtype=np.int64)
-        batch = self._lessons.batch(self._checkpoint, some, number)
+        batch, heard = self._asked(some, number)
         device = self._accelerator.device
         if device.type == "cuda":
             batch = batch.pinned()
@@ -184,7 +185,8 @@ class Stepper:
             said = self._module(batch)
         self.computing_s += time.perf_counter() - start
         inputs = replace(
-            self._inputs(batch, said, number, behind), label_share=label_share(counted, whole)
+            self._inputs(batch, said, heard, number, behind),
+            label_share=label_share(counted, whole),
         )
         start = time.perf_counter()
         shares: dict[str, Tensor] = {}
@@ -208,10 +210,29 @@ class Stepper:
         self.optimizer.collect()
         self.computing_s += time.perf_counter() - start
 
-    def _inputs(self, batch: Batch, said: Said, number: int, behind: float) -> Inputs:
+    def _asked(self, rows: np.ndarray, number: int) -> tuple[Batch, Answers | None]:
+        """What the student is asked about some rows, and what its teacher says to that."""
+        import torch
+
+        lessons = self._lessons
+        samples, tokens = lessons.samples, lessons.tokens
+        if samples is None or tokens is None or not samples.own(number):
+            batch = lessons.batch(self._checkpoint, rows, number)
+            return batch, lessons.answers_about(batch)
+        model: PreTrainedModel = self.joint.model  # pyright: ignore[reportAssignmentType]
+        batch = self._checkpoint.batch(lessons.encoded, rows)
+        low = self._machine.precision == "bfloat16"
+        with torch.autocast(self._accelerator.device.type, torch.bfloat16, enabled=low):
+            written = samples.written(model, batch, number)
+        return samples.judged(written, tokens.likely if tokens.top_k else None)
+
+    def _inputs(
+        self, batch: Batch, said: Said, answers: Answers | None, number: int, behind: float
+    ) -> Inputs:
         """What the terms look at; the teacher's side is on its way to the device."""
         assert batch.labels is not None  # from the lessons
-        answers, rows = self._lessons.answers_about(batch), batch.rows
+        rows = batch.rows
+        student_logits, foretold = said.logits.float(), None
         width, left = batch.input_ids.shape[1], self._checkpoint.pads_left
         layout, told = layout_of(batch), self._lessons.told
         teacher_logits = None
@@ -235,8 +256,13 @@ class Stepper:
                 carried = self._lessons.carried
                 compared = self._moved(carried.aligned(rows, width=width, left=left))
                 theirs = self._of_their_tokens(carried, rows, wanted)
+        if self._lessons.tokens is not None:
+            foretold, student_logits = student_logits[:, 0], student_logits[:, 1:]
+            if teacher_logits is not None:
+                teacher_logits = self._lessons.tokens.classes(teacher_logits, batch.likely)
         return Inputs(
-            student_logits=said.logits.float(),
+            student_logits=student_logits,
+            foretold=foretold,
             student_states={part: state.float() for part, state in said.states.items()},
             projected={part: state.float() for part, state in said.projected.items()},
             exit_logits={layer: logits.float() for layer, logits in said.exits.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from limbeck.training.losses import Inputs
+    from limbeck.training.inputs import Inputs
 
 
 def answered(inputs: Inputs) -> Inputs:
