@@ -29,7 +29,11 @@ OWN = {
     "modernbert": {**SIZES, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1,
                    "eos_token_id": 2},
 }  # fmt: skip
-ABLE = [name for name, family in FAMILIES.items() if family.vocabulary_head is not None]
+ABLE = [
+    name
+    for name, family in FAMILIES.items()
+    if family.vocabulary_head is not None and not family.causal
+]
 
 
 def _model(family: str) -> Any:

@@ -28,7 +28,7 @@ from limbeck.runtime.answerer import Answerer
 from limbeck.runtime.bulk import WINDOW, answer_windows
 from limbeck.runtime.load import load_export
 from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
-from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
+from limbeck.tasks.language_modeling import LanguageModeling
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.settling import task_from
 from limbeck.tasks.token_classification import Found, entities_said
@@ -208,7 +208,7 @@ class Predictor:
             return Asked(parts[0], parts[1], self.task.windowing)
         if isinstance(item, Candidates):
             return Candidates(parts[0], tuple(parts[1:]))
-        if isinstance(self.task, CausalLanguageModeling | MaskedLanguageModeling):
+        if isinstance(self.task, LanguageModeling):
             return Prose(parts[0], self.task.asking)
         if self.task.reads == "words":
             as_given = isinstance(item, WordedText) and parts[0] == item.text

@@ -18,8 +18,7 @@ from limbeck.data.tagged_rows import untagged
 from limbeck.data.texts import Texts, gather
 from limbeck.data.words import gather_words, with_tokens
 from limbeck.errors import RecipeError
-from limbeck.tasks.causal_language_modeling import CausalLanguageModeling
-from limbeck.tasks.masked_language_modeling import MaskedLanguageModeling
+from limbeck.tasks.language_modeling import LanguageModeling
 from limbeck.tasks.question_answering import windowing_of
 from limbeck.tasks.task import Task
 
@@ -54,7 +53,7 @@ def read_texts(
         with closing(read_rows(source) if rows is None else rows) as found:
             queries = read_queries(found, source, data, before=before)
         return gather_queries(name, queries, labels=labels, folder=folder)
-    if isinstance(task, CausalLanguageModeling | MaskedLanguageModeling):
+    if isinstance(task, LanguageModeling):
         return gather_prose(
             name, source, data, task.reading(data), rows=rows, folder=folder, before=before
         )

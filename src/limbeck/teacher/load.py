@@ -16,7 +16,7 @@ from limbeck.config.recipe import TeacherConfig
 from limbeck.data.batches import Batch, collate
 from limbeck.data.encode import Encoded, tokenizer_bytes
 from limbeck.errors import TeacherError
-from limbeck.tasks.head import Head, head_of
+from limbeck.tasks.head import OF_TOKENS, Head, head_of
 from limbeck.tasks.question_answering import OUTPUTS
 from limbeck.teacher.family import TABLE, Family, family_of, position_limit
 from limbeck.teacher.head import model_class
@@ -262,8 +262,11 @@ def load_classifier(
         set_class_names(config, new_head)
     if dropout is not None:
         set_dropout(config, dropout)
+    head = head or head_of(config)
+    if new_head and head in OF_TOKENS:
+        head = "classifier"  # a language model's encoder is to tell classes apart
     model, missing = loaded(
-        model_class(head or head_of(config)),
+        model_class(head),
         checkpoint,
         config,
         attention=attention,
