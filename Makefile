@@ -20,8 +20,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install ## Teach, distill, prove and export on this machine's own texts; no network
 	$(BIN)/limbeck demo --output runs/demo
 
-test: install ## Run the tests (CPU, no network, a few minutes)
-	$(BIN)/python -m pytest -q
+test: install ## Run the tests (CPU, no network, a quarter of an hour on two cores)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 slow: install ## Run the tests that train on real data, too
 	$(BIN)/python -m pytest -q -m "slow or not slow"
