@@ -91,7 +91,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A worker of several has a core of its own: two that share all of them slow each other down."""
+    """A worker of several has a core of its own: two on all of them slow each other down."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
