@@ -11,7 +11,7 @@ import pytest
 from limbeck.config.load import load_recipe
 from limbeck.distill import distill
 from limbeck.errors import OutputError
-from limbeck.evaluation.budget import budget_sentence, nearest_to_budget
+from limbeck.evaluation.budget import budget_of, budget_sentence, nearest_to_budget
 from limbeck.evaluation.report import Report
 from limbeck.run import budget as budgets
 
@@ -181,6 +181,27 @@ def test_a_run_that_misses_its_budget_prunes_on(recipe: Make, tmp_path: Path) ->
     twice = distill(again)
     assert twice.recipe["student"] == student
     assert twice.student.score == report.student.score
+
+
+def test_of_the_exports_that_meet_a_budget_the_fastest_is_named(finished: Report) -> None:
+    """The one that keeps most is the slowest, and is not the one that serves."""
+    fast = finished.exports[0]
+    best = fast.score.model_copy(update={"value": 0.9})
+    slow = fast.model_copy(update={"name": "onnx", "latency_ms_p50": 4.0, "score": best})
+    less = fast.score.model_copy(update={"value": 0.895})
+    fast = fast.model_copy(update={"score": less})
+    recipe = {"student": {"budget": "retention>=99%"}}
+    report = finished.model_copy(update={"exports": [slow, fast], "recipe": recipe})
+    budget = budget_of(report)
+    assert budget is not None
+    nearest = nearest_to_budget(report, budget)
+    assert nearest is not None
+    assert nearest.export.name == "onnx_int8"
+    worse = fast.model_copy(update={"score": less.model_copy(update={"value": 0.8})})
+    report = report.model_copy(update={"exports": [slow, worse]})
+    nearest = nearest_to_budget(report, budget)
+    assert nearest is not None
+    assert nearest.export.name == "onnx"
 
 
 def test_a_budget_of_retention_alone_becomes_the_smallest_student_that_holds_it(

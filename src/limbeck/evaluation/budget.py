@@ -33,8 +33,14 @@ def budget_of(report: Report) -> Budget | None:
 
 
 def nearest_to_budget(report: Report, budget: Budget) -> Judged | None:
-    """The accepted export that misses the budget least; None where none was accepted."""
+    """The fastest accepted export that meets the budget, else the one that misses it least.
+
+    None where none was accepted.
+    """
     judged = [Judged(one, _excess(report, one, budget)) for one in report.exports if one.accepted]
+    met = [one for one in judged if one.worst <= 1]
+    if met:
+        return min(met, key=lambda one: one.export.latency_ms_p50 or float("inf"))
     return min(judged, key=lambda one: one.worst, default=None)
 
 
